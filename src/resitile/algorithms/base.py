@@ -1,0 +1,121 @@
+"""What every training algorithm provides: its tiles, its state, and one step."""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, dataclass_transform
+
+import numpy as np
+
+from resitile._registry import Registry
+from resitile.devices import Device
+from resitile.errors import ConfigError
+from resitile.tiles import Composite, Vectors
+
+_REGISTRY = Registry("algorithm")
+State = dict[str, np.ndarray]
+
+
+@dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
+class Algorithm:
+    """A training algorithm: frozen settings, and functions on a composite and its state.
+
+    A subclass `class Mine(Algorithm, name="mine")` declares its settings as fields and defines
+    `step`; `count`, `ratio` and `init` where the defaults do not fit.
+
+    Args:
+        device: the device of every tile, or one device per tile, coarsest first.
+    """
+
+    device: Device | Sequence[Device]
+
+    name: ClassVar[str] = "algorithm"
+
+    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not name:
+            raise ConfigError(f'name the algorithm: class {cls.__name__}(Algorithm, name="...")')
+        cls.name = name
+        dataclass(frozen=True)(cls)
+        _REGISTRY.add(name, cls)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, Device):
+            devices = tuple(self.device) if isinstance(self.device, Sequence) else (self.device,)
+            for device in devices:
+                if not isinstance(device, Device):
+                    raise ConfigError(
+                        f"{type(self).__name__} needs a device such as "
+                        f"resitile.devices.SoftBounds(states=4), got {device!r}"
+                    )
+            object.__setattr__(self, "device", devices)
+        self.validate()
+        if not isinstance(self.device, Device) and len(self.device) != self.count:
+            raise ConfigError(
+                f"{len(self.device)} devices for {self.count} tiles: give one device, or one per "
+                "tile, coarsest first"
+            )
+
+    def validate(self) -> None:
+        """Check the settings; raises ConfigError."""
+
+    @property
+    def count(self) -> int:
+        """Number of tiles of the composite."""
+        return 1
+
+    @property
+    def ratio(self) -> float:
+        """gamma, the ratio between the coefficients of neighbouring tiles."""
+        return 1.0
+
+    def devices(self) -> tuple[Device, ...]:
+        """The device of every tile, coarsest first."""
+        return (self.device,) * self.count if isinstance(self.device, Device) else self.device  # type: ignore[return-value]
+
+    def init(self, shape: tuple[int, int]) -> State:
+        """State beside the tiles for a weight of `shape` (d_out, d_in): named arrays."""
+        del shape
+        return {}
+
+    def step(
+        self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float
+    ) -> None:
+        """Learn from one mini-batch, in place; `lr` is the optimizer's, above 0."""
+        raise NotImplementedError
+
+
+def create(name: str, device: Device | Sequence[Device], **settings: Any) -> Algorithm:
+    """The algorithm of a name (or `module:Class`), as the configuration files write it.
+
+    Raises:
+        ConfigError: if the name or a setting is unknown, or a value lies outside its range.
+    """
+    cls = _REGISTRY.get(name)
+    allowed = [f.name for f in dataclasses.fields(cls) if f.name != "device"]
+    for setting in settings:
+        if setting not in allowed:
+            raise ConfigError(
+                f"algorithm {name!r} has no setting {setting!r}; allowed: "
+                f"{', '.join(allowed) or 'none'}"
+            )
+    return cls(device, **settings)  # type: ignore[no-any-return]
+
+
+def names() -> list[str]:
+    """The names of all algorithms."""
+    return list(_REGISTRY)
+
+
+def check_number(
+    name: str, value: float | None, low: float = 0.0, high: float = math.inf, *, whole: bool = False
+) -> None:
+    """Raise ConfigError unless `value` is a number (a whole one) in [low, high]."""
+    kind = "a whole number" if whole else "a number"
+    allowed = (int,) if whole else (int, float)
+    ok = isinstance(value, allowed) and not isinstance(value, bool)
+    if not ok or not low <= value <= high or value == math.inf:  # type: ignore[operator]
+        span = f"of at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+        raise ConfigError(f"{name} must be {kind} {span}, got {value!r}")

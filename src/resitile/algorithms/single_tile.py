@@ -1,0 +1,24 @@
+"""Analog SGD: one tile takes the gradient and is the weight."""
+
+from collections.abc import Sequence
+
+from resitile.algorithms.base import Algorithm, State
+from resitile.tiles import Composite, Vectors
+
+
+class SingleTile(Algorithm, name="single_tile"):
+    """W <- W - lr * grad * F(W) - |lr * grad| * G(W) + pulse noise, on a single tile.
+
+    The baseline that collapses with few states: its error cannot fall below a floor that grows
+    with the step of one pulse. Nothing is digital and no state is kept.
+
+    References:
+        Gokmen and Vlasov 2016; Li et al. 2025 (arXiv 2510.02516), Eq. 3.
+    """
+
+    def step(
+        self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float
+    ) -> None:
+        """Pulse the gradient onto the tile."""
+        del state
+        weight.pulse(0, batch, lr)

@@ -1,0 +1,287 @@
+"""What every device law shares: bounds, number of states, spread, noise and derived physics."""
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import CodeType, FunctionType
+from typing import Any, ClassVar, Self, dataclass_transform
+
+from resitile._registry import Registry
+from resitile.errors import ConfigError
+
+_REGISTRY = Registry("device law")
+
+# The spread of the incumbent simulator (aihwkit's PulsedDevice), which the paper's runs use.
+DEFAULT_VARIATION = {
+    "dw_min": 0.3,
+    "w_min": 0.3,
+    "w_max": 0.3,
+    "up_down": 0.01,
+    "cycle": 0.3,
+}
+
+Variation = str | Mapping[str, float]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """A device law: how the weight of one crosspoint answers a single pulse.
+
+    A law is a subclass with two scalar functions in plain Python, `q_up(w, p)` and
+    `q_down(w, p)`, where `p = (w_min, w_max, *fields)` belongs to this crosspoint and `fields` are
+    the numbers that the subclass declares, in order. The engine compiles them and applies
+    everything else: one pulse up does
+
+        w <- clip(w + step_up * q_up(w, p) * (1 + cycle * N(0, 1)), w_min, w_max)
+
+    and a pulse down the same with `-step_down * q_down`. Every crosspoint has its own bounds,
+    steps and fields, drawn from the spread in `variation`.
+
+    Args:
+        states: number of conductance states, `(w_max - w_min) / dw_min`, at least 2.
+        w_min: nominal lower bound, below 0, in weight units.
+        w_max: nominal upper bound, above 0.
+        up_down: systematic bias between up and down: above 0 weakens down pulses, below 0 up
+            pulses, by this part of the step; -1 < up_down < 1.
+        variation: "default" (30 % on step and bounds, 1 % on the up-down balance, 30 % cycle to
+            cycle), "none", or a mapping that changes single entries of the default: `dw_min`,
+            `w_min`, `w_max` and the law's own fields (standard deviation between devices, as a
+            part of the nominal value), `up_down` (absolute), `cycle` (cycle-to-cycle, as a part
+            of the step).
+        cycle_noise: "multiplicative" (the noise scales with the step at w) or "additive" (it
+            scales with the step at 0).
+        log_normal: draw the step's spread log-normal instead of normal.
+
+    Raises:
+        ConfigError: if a value lies outside its range.
+
+    References:
+        Gong et al. 2018 and aihwkit's PulsedDevice for the spread; Li et al. 2025
+        (arXiv 2510.02516), Sec. 2 for q_up, q_down and the number of states.
+    """
+
+    states: float = 4
+    w_min: float = -1.0
+    w_max: float = 1.0
+    up_down: float = 0.0
+    variation: Variation = "default"
+    cycle_noise: str = "multiplicative"
+    log_normal: bool = False
+
+    name: ClassVar[str] = "device"
+    law_fields: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not name:
+            raise ConfigError(f'give the law a name: class {cls.__name__}(Device, name="...")')
+        if Device not in cls.__bases__:
+            raise ConfigError(
+                f"{cls.__name__} derives from another law; laws are final: derive from Device"
+            )
+        for function in ("q_up", "q_down"):
+            if not isinstance(cls.__dict__.get(function), staticmethod):
+                raise ConfigError(f"{cls.__name__} needs a @staticmethod {function}(w, p)")
+        own = [f for f in cls.__dict__.get("__annotations__", {}) if not f.startswith("_")]
+        cls.name = name
+        cls.law_fields = tuple(own)
+        dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        _REGISTRY.add(name, cls)
+
+    def __post_init__(self) -> None:
+        if type(self) is Device:
+            raise ConfigError("Device is abstract: use a law such as SoftBounds")
+        for field in ("states", "w_min", "w_max", "up_down", *self.law_fields):
+            value = getattr(self, field)
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigError(f"{field} must be a number, got {value!r}")
+            if not math.isfinite(value):
+                raise ConfigError(f"{field} must be finite, got {value}")
+        if self.states < 2:
+            raise ConfigError(
+                f"states must be at least 2, got {self.states}: a device with fewer cannot learn"
+            )
+        if not self.w_min < 0 < self.w_max:
+            raise ConfigError(
+                f"the bounds must satisfy w_min < 0 < w_max, got w_min={self.w_min}, "
+                f"w_max={self.w_max}"
+            )
+        if not -1 < self.up_down < 1:
+            raise ConfigError(f"up_down must lie in (-1, 1), got {self.up_down}")
+        if self.cycle_noise not in ("multiplicative", "additive"):
+            raise ConfigError(
+                f'cycle_noise must be "multiplicative" or "additive", got {self.cycle_noise!r}'
+            )
+        if not isinstance(self.log_normal, bool):
+            raise ConfigError(f"log_normal must be true or false, got {self.log_normal!r}")
+        if isinstance(self.variation, Mapping):
+            object.__setattr__(self, "variation", dict(self.variation))
+        self.spread()
+        self.validate()
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+    def __repr__(self) -> str:
+        shown = [
+            f"{f.name}={getattr(self, f.name)!r}"
+            for f in dataclasses.fields(self)
+            if f.name == "states" or getattr(self, f.name) != f.default
+        ]
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    @staticmethod
+    def q_up(w: float, p: tuple[float, ...]) -> float:
+        """Response to a pulse up at weight `w`; a law defines it."""
+        raise NotImplementedError
+
+    @staticmethod
+    def q_down(w: float, p: tuple[float, ...]) -> float:
+        """Response to a pulse down at weight `w`; a law defines it."""
+        raise NotImplementedError
+
+    def validate(self) -> None:
+        """Check the law's own fields; a law may override it."""
+
+    def replace(self, **changes: Any) -> Self:
+        """The same device with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    @property
+    def dw_min(self) -> float:
+        """Weight change of one nominal pulse at w = 0, in weight units."""
+        return (self.w_max - self.w_min) / self.states
+
+    @property
+    def p(self) -> tuple[float, ...]:
+        """The nominal parameters `(w_min, w_max, *fields)` that the law's functions take."""
+        return (self.w_min, self.w_max, *(float(getattr(self, f)) for f in self.law_fields))
+
+    @property
+    def step_up(self) -> float:
+        """Nominal step up at w = 0: dw_min, less what `up_down` takes from it."""
+        return self.dw_min * (1 + min(self.up_down, 0.0))
+
+    @property
+    def step_down(self) -> float:
+        """Nominal step down at w = 0, as a positive number."""
+        return self.dw_min * (1 - max(self.up_down, 0.0))
+
+    def spread(self) -> dict[str, float]:
+        """Standard deviations by name, with every entry that `variation` may hold.
+
+        Raises:
+            ConfigError: if `variation` is neither a known word nor a mapping of known entries to
+                numbers of at least 0.
+        """
+        known = {**DEFAULT_VARIATION, **dict.fromkeys(self.law_fields, 0.0)}
+        if self.variation == "none":
+            return dict.fromkeys(known, 0.0)
+        if self.variation == "default":
+            return known
+        if not isinstance(self.variation, Mapping):
+            raise ConfigError(
+                f'variation must be "default", "none" or a mapping, got {self.variation!r}'
+            )
+        for entry, value in self.variation.items():
+            if entry not in known:
+                raise ConfigError(f"variation of {entry!r} is unknown; allowed: {', '.join(known)}")
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not number or not (0 <= value < math.inf):
+                raise ConfigError(f"variation of {entry} must be a number >= 0, got {value!r}")
+        return {**known, **{k: float(v) for k, v in self.variation.items()}}
+
+    def symmetric(self, w: float) -> float:
+        """F(w) = (q_down + q_up) / 2 of the nominal device [Li et al. 2025, Sec. 2]."""
+        return (self.q_down(w, self.p) + self.q_up(w, self.p)) / 2
+
+    def asymmetric(self, w: float) -> float:
+        """G(w) = (q_down - q_up) / 2 of the nominal device [Li et al. 2025, Sec. 2]."""
+        return (self.q_down(w, self.p) - self.q_up(w, self.p)) / 2
+
+    @property
+    def symmetric_point(self) -> float:
+        """The weight at which a pulse up and a pulse down cancel.
+
+        Raises:
+            ConfigError: if the nominal device has none inside its bounds.
+        """
+        from scipy.optimize import brentq
+
+        def imbalance(w: float) -> float:
+            return self.step_down * self.q_down(w, self.p) - self.step_up * self.q_up(w, self.p)
+
+        low, high = imbalance(self.w_min), imbalance(self.w_max)
+        if imbalance(0.0) == 0:
+            return 0.0
+        if low * high > 0:
+            raise ConfigError(f"{self!r} has no symmetric point between its bounds")
+        return float(brentq(imbalance, self.w_min, self.w_max))
+
+    @classmethod
+    def law_id(cls) -> str:
+        """A hash of the two functions' code and of what they refer to.
+
+        The compiled kernels are cached under it, so an edited law is never served by an old one.
+        """
+        parts: list[str] = [cls.name, *cls.law_fields]
+        for function in (cls.q_up, cls.q_down):
+            _describe(function, parts, set())
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _describe(function: Any, parts: list[str], seen: set[int]) -> None:
+    """Append what decides the meaning of a function: code, constants, globals, closure."""
+    function = getattr(function, "py_func", function)
+    if id(function) in seen:
+        return
+    seen.add(id(function))
+    if not isinstance(function, FunctionType):
+        parts.append(repr(function))
+        return
+    parts.append(f"{function.__defaults__!r}")
+    _describe_code(function.__code__, parts)
+    for cell in function.__closure__ or ():
+        _describe(cell.cell_contents, parts, seen)
+    for name in sorted(_names(function.__code__)):
+        if name in function.__globals__:
+            parts.append(name)
+            _describe(function.__globals__[name], parts, seen)
+
+
+def _describe_code(code: CodeType, parts: list[str]) -> None:
+    parts.append(code.co_code.hex() + repr(code.co_names) + repr(code.co_varnames))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _describe_code(constant, parts)
+        else:
+            parts.append(repr(constant))
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*inner)
+
+
+def create(name: str, **fields: Any) -> Device:
+    """The device of a name, as the configuration files write it: `create("soft_bounds", states=4)`.
+
+    Raises:
+        ConfigError: if the name or a field is unknown, or a value lies outside its range.
+    """
+    cls = _REGISTRY.get(name)
+    allowed = [f.name for f in dataclasses.fields(cls)]
+    for field in fields:
+        if field not in allowed:
+            raise ConfigError(
+                f"device {name!r} has no field {field!r}; allowed: {', '.join(allowed)}"
+            )
+    return cls(**fields)  # type: ignore[no-any-return]
+
+
+def names() -> list[str]:
+    """The names of all device laws."""
+    return list(_REGISTRY)

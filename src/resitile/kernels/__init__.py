@@ -1,0 +1,1 @@
+"""Compiled loops over crosspoints: counter-based random numbers, pulse trains, updates."""

@@ -1,0 +1,141 @@
+"""From a device law in plain Python to compiled code, without losing the kernels' disk cache.
+
+A kernel that closes over a function cannot be cached on disk. So a kernel takes an empty argument
+instead, whose *type* stands for the law: `q_up(law, w, p)` is resolved by that type when the
+kernel is compiled. The type carries hashes of the law's code and of these kernels' sources; an
+edited law or kernel therefore is another type and never meets an old cache entry.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numba import njit, types
+from numba.core.datamodel import models, register_default
+from numba.extending import NativeValue, overload, typeof_impl, unbox
+
+from resitile.devices import Device
+from resitile.kernels.random import below, normal16
+
+# Layout of the array `spec`, which describes a nominal device and its spread to the kernels.
+W_MIN, W_MAX, DW_MIN, UP, DOWN = 0, 1, 2, 3, 4
+S_DW, S_MIN, S_MAX, S_UPDOWN, CYCLE, ADDITIVE, LOG_NORMAL = 5, 6, 7, 8, 9, 10, 11
+FIELDS = 12  # then value, spread of each of the law's own fields
+
+_LAWS: dict[str, type[Device]] = {}
+
+
+class LawType(types.Opaque):  # type: ignore[misc]
+    """Numba type that stands for one version of one law."""
+
+    def __init__(self, law_id: str, n_fields: int) -> None:
+        self.law_id = law_id
+        self.n_fields = n_fields
+        super().__init__(name=f"Law({law_id},{n_fields})")
+
+
+register_default(LawType)(models.OpaqueModel)
+
+
+class Law:
+    """The empty argument: an object whose Numba type is its law's."""
+
+    def __init__(self, device: type[Device]) -> None:
+        law_id = f"{device.__module__}:{device.__qualname__}:{device.law_id()}:{source_id()}"
+        _LAWS[law_id] = device
+        self._numba_type_ = LawType(law_id, len(device.law_fields))
+
+
+@typeof_impl.register(Law)  # type: ignore[untyped-decorator]
+def _typeof_law(value: Law, context: Any) -> LawType:
+    return value._numba_type_
+
+
+@unbox(LawType)  # type: ignore[untyped-decorator]
+def _unbox_law(typ: LawType, obj: Any, c: Any) -> NativeValue:
+    return NativeValue(c.context.get_dummy_value())
+
+
+@functools.cache
+def source_id() -> str:
+    """A hash of the kernels' own sources: Numba's cache only watches the file of the caller."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def law_of(device: type[Device]) -> Law:
+    """The one `Law` of a device class."""
+    return Law(device)
+
+
+@functools.lru_cache(maxsize=256)
+def spec_of(device: Device) -> np.ndarray:
+    """The numbers of a device in the layout above, float32, read-only."""
+    s = device.spread()
+    dw = device.dw_min
+    numbers = [device.w_min, device.w_max, dw, device.step_up / dw, device.step_down / dw]
+    numbers += [s["dw_min"], s["w_min"], s["w_max"], s["up_down"], s["cycle"]]
+    numbers += [device.cycle_noise == "additive", device.log_normal]
+    for field in device.law_fields:
+        numbers += [getattr(device, field), s[field]]
+    return np.array(numbers, dtype=np.float32)
+
+
+def q_up(law, w, p):  # type: ignore[no-untyped-def]
+    """Stands for the law's `q_up` inside kernels."""
+    raise NotImplementedError
+
+
+def q_down(law, w, p):  # type: ignore[no-untyped-def]
+    """Stands for the law's `q_down` inside kernels."""
+    raise NotImplementedError
+
+
+def own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: ignore[no-untyped-def]
+    """The tuple p = (w_min, w_max, *fields) of one crosspoint, inside kernels."""
+    raise NotImplementedError
+
+
+def as_parameters(law, own, j):  # type: ignore[no-untyped-def]
+    """Row j of an array of parameters as the tuple p, inside kernels."""
+    raise NotImplementedError
+
+
+@overload(q_up)  # type: ignore[untyped-decorator]
+def _q_up(law, w, p):  # type: ignore[no-untyped-def]
+    function = njit(_LAWS[law.law_id].q_up)
+    return lambda law, w, p: np.float32(function(w, p))
+
+
+@overload(q_down)  # type: ignore[untyped-decorator]
+def _q_down(law, w, p):  # type: ignore[no-untyped-def]
+    function = njit(_LAWS[law.law_id].q_down)
+    return lambda law, w, p: np.float32(function(w, p))
+
+
+@overload(own_parameters)  # type: ignore[untyped-decorator]
+def _own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: ignore[no-untyped-def]
+    # A tuple has a fixed length for the compiler: the text is made from the number of fields.
+    fields = [
+        f"spec[{FIELDS + 2 * k}] * (np.float32(1) + spec[{FIELDS + 2 * k + 1}] * "
+        f"normal16(table, below(key, crosspoint * 16 + {1 + k // 4}), {k % 4}))"
+        for k in range(law.n_fields)
+    ]
+    arguments = "law, w_min, w_max, spec, key, crosspoint, table"
+    text = f"def impl({arguments}): return ({', '.join(['w_min', 'w_max', *fields])},)"
+    scope: dict[str, Any] = {"np": np, "normal16": normal16, "below": below}
+    exec(text, scope)
+    return scope["impl"]
+
+
+@overload(as_parameters)  # type: ignore[untyped-decorator]
+def _as_parameters(law, own, j):  # type: ignore[no-untyped-def]
+    text = f"def impl(law, own, j): return ({', '.join(f'own[j, {k}]' for k in range(2 + law.n_fields))},)"
+    scope: dict[str, Any] = {}
+    exec(text, scope)
+    return scope["impl"]

@@ -1,0 +1,151 @@
+"""The periphery of an update: how long a pulse train is and which lines fire in it.
+
+Per input vector, as aihwkit's `StochasticCompressed` pulses with update management (UM) and
+bit-length management (BLM): reference semantics are those of Gokmen and Vlasov 2016 and Gokmen
+et al. 2017.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from resitile.kernels.random import COLUMNS, ROWS, below, top32
+
+_TWO32 = np.float32(4294967296.0)
+_SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
+_MAGNITUDE = np.int32(0x7FFFFFFF)
+MAX_BITS = 32  # a line's train is one 32-bit word
+
+
+@njit(inline="always")
+def train(lr, x_max, d_max, dw_min, bits, manage, manage_length):
+    """Length and scales of the pulse train of one vector: (length, row scale, column scale).
+
+    Row i fires with probability min(1, row_scale * |d_i|) in each slot, column j with
+    min(1, column_scale * |x_j|); their product times the length is lr |x_j d_i| / dw_min.
+    """
+    if x_max <= 0 or d_max <= 0 or lr <= 0:
+        return 0, 0.0, 0.0
+    k = lr * x_max * d_max / dw_min
+    length = min(math.ceil(k), bits) if manage_length else bits
+    length = max(length, 1)
+    row = column = math.sqrt(lr / (dw_min * length))
+    if manage or manage_length:
+        ratio = math.sqrt(x_max / (d_max * min(1.0, bits / k)))
+        row *= ratio
+        column /= ratio
+    return length, row, column
+
+
+@njit(inline="always")
+def threshold(value, scale):
+    """The number that a 32-bit draw must stay below for the line to fire."""
+    t = np.float32(abs(value) * np.float32(scale)) * _TWO32
+    return _SURE if t >= _TWO32 else t
+
+
+@njit(inline="always")
+def line_bits(key, line, t, length):
+    """The word of slots in which a line of threshold `t` fires."""
+    word = np.uint32(0)
+    if t > 0:
+        for b in range(length):
+            if top32(below(key, line * MAX_BITS + b)) < t:
+                word |= np.uint32(1) << np.uint32(b)
+    return word
+
+
+@njit(inline="always")
+def row_key(vector_key):
+    """The stream of the row lines of one vector."""
+    return vector_key ^ ROWS
+
+
+@njit(inline="always")
+def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words, flags):
+    """Which columns fire for one vector, and when.
+
+    Columns of positive x fill `lines`/`words` from the front, negative ones from the back (what
+    a device does depends on the sign, and lists of one sign need no branch).
+
+    Returns:
+        The numbers of positive and of negative columns that fire.
+    """
+    key = vector_key ^ COLUMNS
+    d_in = offset.size
+    front, back = 0, 0
+    if length == 1:
+        for j in range(d_in):
+            t = threshold(x[n, start + offset[j]], scale)
+            flags[j] = top32(below(key, j * MAX_BITS)) < t
+    for j in range(d_in):
+        if length == 1:
+            word = np.uint32(flags[j])
+        else:
+            word = line_bits(key, j, threshold(x[n, start + offset[j]], scale), length)
+        if word:
+            if x[n, start + offset[j]] > 0:
+                lines[front], words[front] = j, word
+                front += 1
+            else:
+                back += 1
+                lines[d_in - back], words[d_in - back] = j, word
+    return front, back
+
+
+@njit(cache=True, nogil=True)
+def max_lines(bits, out):
+    """max_i |d[n, i, p]| into `out` (n, p); `bits` is d seen as int32.
+
+    Integers order like the magnitudes of the floats, and NaN and infinity come out on top: the
+    caller sees them as values that are not finite.
+    """
+    for n in range(bits.shape[0]):
+        for p in range(bits.shape[2]):
+            out[n, p] = 0
+        for i in range(bits.shape[1]):
+            for p in range(bits.shape[2]):
+                out[n, p] = max(out[n, p], bits[n, i, p] & _MAGNITUDE)
+
+
+@njit(cache=True, nogil=True)
+def max_rows(bits, out):
+    """max_j |x[b, j]| into `out` (b); `bits` is x (b, d_in) seen as int32."""
+    for b in range(bits.shape[0]):
+        m = np.int32(0)
+        for j in range(bits.shape[1]):
+            m = max(m, bits[b, j] & _MAGNITUDE)
+        out[b] = m
+
+
+@njit(cache=True, nogil=True)
+def max_patches(bits, starts, window, run, stride, out):
+    """max |x| over each patch into `out` (n, p), without visiting a pixel per channel and patch.
+
+    Args:
+        bits: input seen as int32, (n, channels, pixels).
+        starts: pixel of each patch's first element, (p,); patches come in rows of `run`, the
+            neighbours in a row being `stride` pixels apart.
+        window: pixel offsets within a patch, (k,).
+        run: patches in a row.
+        stride: pixels between neighbouring patches of a row.
+        out: (n, p) int32.
+    """
+    plane = np.empty(bits.shape[2], dtype=np.int32)
+    for n in range(bits.shape[0]):
+        plane[:] = 0
+        for c in range(bits.shape[1]):
+            for q in range(plane.size):
+                plane[q] = max(plane[q], bits[n, c, q] & _MAGNITUDE)
+        for first in range(0, starts.size, run):
+            row = out[n, first : first + run]
+            row[:] = 0
+            for k in range(window.size):
+                at = starts[first] + window[k]
+                if stride == 1:
+                    for r in range(run):
+                        row[r] = max(row[r], plane[at + r])
+                else:
+                    for r in range(run):
+                        row[r] = max(row[r], plane[at + r * stride])

@@ -1,0 +1,101 @@
+"""The engine's own threads. Kernels release the GIL, so plain Python threads run them side by side.
+
+Numba's parallel back ends are not used on purpose: one aborts when two Python threads enter it,
+another when a process forks after it has run; a pool of Python threads does neither, and the
+kernels compile faster.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+from resitile.errors import ConfigError
+
+_lock = threading.Lock()
+_pool: ThreadPoolExecutor | None = None
+_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def set_num_threads(n: int) -> None:
+    """Let the engine use `n` threads (at least 1); results do not depend on it."""
+    global _threads, _pool
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise ConfigError(f"the number of threads must be a whole number of at least 1, got {n!r}")
+    with _lock:
+        _threads, _pool = n, None
+
+
+def get_num_threads() -> int:
+    """How many threads the engine uses."""
+    return _threads
+
+
+def _forget_pool() -> None:
+    """A forked child has none of its parent's threads: it starts a pool of its own if it needs."""
+    global _pool, _lock
+    _pool, _lock = None, threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Run independent tasks on the engine's threads, the caller's own among them.
+
+    All tasks have ended when this returns or raises. A task may call `run` itself.
+    """
+    global _pool
+    threads = min(_threads, len(tasks))
+    if threads <= 1:
+        return [task() for task in tasks]
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(_threads - 1, thread_name_prefix="resitile")
+        pool = _pool
+    results: list[Any] = [None] * len(tasks)
+    waiting = iter(range(len(tasks)))
+    take = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with take:
+                k = next(waiting, None)
+            if k is None:
+                return
+            results[k] = tasks[k]()
+
+    helpers: list[Future[None]] = [pool.submit(work) for _ in range(threads - 1)]
+    try:
+        work()
+    finally:
+        # A helper that never started (all threads busy, as in a nested call) has nothing to do.
+        errors = [h.exception() for h in helpers if not h.cancel()]
+    for error in errors:
+        if error is not None:
+            raise error
+    return results
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C until the block has ended, so that no update stops half way."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[tuple[int, Any]] = []
+    before = signal.getsignal(signal.SIGINT)
+    if before is None:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pending and callable(before):
+        before(*pending[0])

@@ -1,0 +1,295 @@
+"""What all analog layers share: tiles as buffers, a composite weight, recorded mini-batches."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from resitile.algorithms import Algorithm
+from resitile.errors import CheckpointError, ConfigError, UpdateError
+from resitile.kernels.keys import stream
+from resitile.kernels.threads import uninterrupted
+from resitile.tiles import Composite, Programmed, Tile, Vectors
+
+_STATE = "state_"  # prefix of the buffers that hold an algorithm's own state
+_FORMAT = 1
+
+
+class AnalogWeight(nn.Parameter):
+    """The composite weight of an analog layer: a parameter that pulses move, not gradients.
+
+    Its `grad` stays None; `requires_grad_(False)` freezes the tiles behind it.
+    """
+
+    layer: "AnalogModule"
+
+
+class AnalogModule(nn.Module):
+    """Base of the analog layers: torch's layer with its weight held by tiles.
+
+    Everything that training changes is a buffer or a parameter, so `state_dict()` holds all of it
+    as plain tensors: `tiles`, `counts`, `seeds`, the algorithm's state and a fingerprint of
+    device and algorithm, which loading compares.
+
+    Attributes:
+        weight: composite weight, torch's shape.
+        tiles: (tiles, d_out, d_in) float32, coarsest first.
+        scale: output scale, a scalar; a Parameter if it is learnt.
+        counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
+        seeds: (2,) int64: of the pulses, of the devices' spread.
+        fingerprint: (32,) uint8: hash of device, algorithm and shape.
+    """
+
+    weight: AnalogWeight
+    tiles: Tensor
+    counts: Tensor
+    seeds: Tensor
+    fingerprint: Tensor
+    algorithm: Algorithm
+    spatial: int = 0  # spatial axes behind the channels
+
+    def _make_analog(
+        self, algorithm: Algorithm, scale: Any, io: None, seed: int | None
+    ) -> None:
+        """Turn the freshly made torch layer into an analog one that holds the same weight."""
+        if not isinstance(algorithm, Algorithm):
+            raise ConfigError(
+                "algorithm must be one of resitile.algorithms, such as "
+                f"ResidualLearning(device), got {algorithm!r}"
+            )
+        if io is not None:
+            raise ConfigError(
+                f"io={io!r}: converters are not modelled yet; leave io=None (ideal converters)"
+            )
+        if seed is None:
+            seed = int(torch.randint(2**62, (1,)).item())
+        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**62:
+            raise ConfigError(f"seed must be a whole number in [0, 2**62), got {seed!r}")
+        start = self.weight.detach().to(torch.float32)
+        d_out, d_in = start.shape[0], start[0].numel()
+        self.algorithm = algorithm
+        self.weight = AnalogWeight(start.clone(memory_format=torch.contiguous_format))
+        if self.bias is not None:
+            self.bias = nn.Parameter(self.bias.detach().to(torch.float32))
+        self._set_scale(scale, d_in)
+        self.register_buffer("tiles", torch.zeros(algorithm.count, d_out, d_in))
+        self.register_buffer("counts", torch.zeros(3, algorithm.count, dtype=torch.int64))
+        self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
+        for name, array in algorithm.init((d_out, d_in)).items():
+            self.register_buffer(_STATE + name, torch.from_numpy(array))
+        self.register_buffer("fingerprint", self._fingerprint())
+        self._fresh()
+        self.program(start)
+
+    def _set_scale(self, scale: Any, d_in: int) -> None:
+        devices = self.algorithm.devices()
+        reach = max(max(d.w_max, -d.w_min) for d in devices)
+        auto = 3.0 / (math.sqrt(d_in) * reach)
+        if isinstance(scale, str) and scale in ("auto", "learnable"):
+            value, learn = auto, scale == "learnable"
+        elif isinstance(scale, nn.Parameter):
+            value, learn = float(scale.detach()), scale.requires_grad
+        elif isinstance(scale, int | float) and not isinstance(scale, bool):
+            value, learn = float(scale), False
+        else:
+            raise ConfigError(
+                'scale must be a number above 0, "auto", "learnable" or a scalar nn.Parameter, '
+                f"got {scale!r}"
+            )
+        if not 0 < value < math.inf:
+            raise ConfigError(f"scale must be a number above 0, got {value}")
+        tensor = torch.tensor(value, dtype=torch.float32)
+        if learn:
+            self.scale = nn.Parameter(tensor)
+        else:
+            self.register_buffer("scale", tensor)
+
+    def _fresh(self) -> None:
+        """Forget what belongs to this object in this process only."""
+        self._queue: list[tuple[int, Tensor, Tensor, int]] = []
+        self._owned = False
+        self._calls = 0
+        self._version = self.weight._version
+        self.weight.layer = self
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._fresh()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_queue": []}
+
+    # What training needs
+
+    @property
+    def learns(self) -> bool:
+        """Whether backward has to record mini-batches."""
+        return self.weight.requires_grad
+
+    @property
+    def pulses(self) -> Tensor:
+        """(tiles,) int64: pulses that each tile has received."""
+        return self.counts[1]
+
+    @property
+    def transfers(self) -> Tensor:
+        """(tiles,) int64: columns transferred out of each tile."""
+        return self.counts[2]
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """The algorithm's own state by name: counters, pointers, buffers."""
+        start = len(_STATE)
+        return {n[start:]: b for n, b in self.named_buffers() if n.startswith(_STATE)}
+
+    def composite(self) -> Composite:
+        """The tiles and their weight as the algorithms see them: views, no copies."""
+        if self.tiles.device.type != "cpu":
+            raise ConfigError(
+                f"the tiles are on {self.tiles.device}; pulses run on the CPU only: "
+                'move the model back with model.to("cpu")'
+            )
+        seed, device_seed = (int(s) for s in self.seeds)
+        tiles = [
+            Tile(device, stream(device_seed, n))
+            for n, device in enumerate(self.algorithm.devices())
+        ]
+        d_out, d_in = self.tiles.shape[1:]
+        return Composite(
+            tiles,
+            self.tiles.numpy(),
+            self.weight.detach().view(d_out, d_in).numpy(),
+            gamma=self.algorithm.ratio,
+            scale=float(self.scale),
+            seed=seed,
+            counts=self.counts.numpy(),
+        )
+
+    def record(self, call: int, x: Tensor, d: Tensor) -> None:
+        """Queue one mini-batch: input and output gradient of forward call number `call`."""
+        if self._queue and not self._owned:
+            raise UpdateError(
+                "a second backward pass reached analog weights that no optimizer owns: give "
+                "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "
+                "tiles), or freeze them with weight.requires_grad_(False)"
+            )
+        self._queue.append((call, x.detach(), d.detach(), x._version))
+
+    def discard(self) -> None:
+        """Drop the recorded mini-batches."""
+        self._queue.clear()
+
+    def take(self) -> list[list[Vectors]]:
+        """The recorded mini-batches in forward order, measured; the queue is left as it is.
+
+        Raises:
+            UpdateError: if inputs or gradients are not finite, an input was overwritten since, or
+                the weight was written to other than by pulses.
+        """
+        if self.weight._version != self._version:
+            raise UpdateError(
+                "the weight of an analog layer was written to directly; its tiles do not hold "
+                "that. Write with layer.program(weight)"
+            )
+        batches = []
+        for _, x, d, version in sorted(self._queue, key=lambda record: record[0]):
+            if x._version != version:
+                raise UpdateError(
+                    "the input of an analog layer was overwritten between backward() and step(); "
+                    "the update needs it: do not write to it in place, or step() first"
+                )
+            if d.numel() and x.numel():
+                batches.append(self.vectors(x, d))
+        for batch in batches:
+            for vectors in batch:
+                vectors.measure()
+        return batches
+
+    def learn(self, batches: list[list[Vectors]], lr: float) -> None:
+        """Carry out the updates of mini-batches, in order."""
+        composite = self.composite()
+        if isinstance(self.scale, nn.Parameter):
+            composite.refresh()  # the optimizer may have moved the scale
+        state = {name: buffer.numpy() for name, buffer in self.state.items()}
+        for batch in batches:
+            self.algorithm.step(composite, state, batch, lr)
+
+    def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
+        """What lies on rows and columns for a recorded mini-batch; a layer defines it."""
+        raise NotImplementedError
+
+    def program(self, weight: Tensor) -> Programmed:
+        """Write a weight into the tiles: tile 0 takes what fits, finer tiles the rest.
+
+        Args:
+            weight: torch's shape of this layer's weight.
+
+        Returns:
+            How many crosspoints were clipped by their own bounds, and the worst error.
+
+        Raises:
+            ConfigError: if the shape differs or nominal devices cannot hold the weight.
+        """
+        if weight.shape != self.weight.shape:
+            raise ConfigError(
+                f"a weight of shape {tuple(weight.shape)} does not fit this layer's "
+                f"{tuple(self.weight.shape)}"
+            )
+        d_out, d_in = self.tiles.shape[1:]
+        array = weight.detach().to("cpu", torch.float32).reshape(d_out, d_in).numpy()
+        with uninterrupted():
+            return self.composite().program(array)
+
+    # State and moves
+
+    def _fingerprint(self) -> Tensor:
+        import hashlib
+
+        text = json.dumps([_FORMAT, repr(self.algorithm)])
+        return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        found = state_dict.get(prefix + "fingerprint")
+        if found is not None and not torch.equal(found.cpu(), self.fingerprint.cpu()):
+            raise CheckpointError(
+                f"the state of layer {prefix.rstrip('.') or 'itself'!r} was saved with another "
+                f"device or algorithm than this model's {self.algorithm!r}; build the model as it "
+                "was saved, or start from its weights with layer.program(...)"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+        self._queue.clear()
+        self._version = self.weight._version
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        probe = fn(torch.zeros((), dtype=torch.float32))
+        if probe.dtype != torch.float32:
+            raise ConfigError(
+                f"analog weights are float32, they cannot become {probe.dtype}: convert the "
+                "digital layers one by one instead"
+            )
+        super()._apply(fn, recurse)
+        self._fresh_after_move()
+        return self
+
+    def _fresh_after_move(self) -> None:
+        self._version = self.weight._version
+        self.weight.layer = self
+
+    def extra_repr(self) -> str:
+        """Torch's text plus the algorithm and the scale."""
+        return f"{super().extra_repr()}, scale={float(self.scale):.4g}, {self.algorithm!r}"
+
+
+def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:
+    """The analog layers of a model by module name."""
+    return {n: m for n, m in model.named_modules() if isinstance(m, AnalogModule)}
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """A recorded tensor as the kernels take it: contiguous float32."""
+    return tensor.to(torch.float32).contiguous().numpy()

@@ -1,0 +1,200 @@
+"""From digital models to analog ones and back."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.utils import parametrize
+
+from resitile.algorithms import Algorithm
+from resitile.errors import ConfigError
+from resitile.kernels.keys import stream
+from resitile.nn.analog import AnalogModule, analog_layers
+from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from resitile.nn.linear import AnalogLinear
+
+_PAIRS: dict[type, type] = {
+    nn.Linear: AnalogLinear,
+    nn.Conv1d: AnalogConv1d,
+    nn.Conv2d: AnalogConv2d,
+    nn.Conv3d: AnalogConv3d,
+}
+
+
+def convert(
+    model: nn.Module,
+    algorithm: Algorithm,
+    *,
+    include: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
+    scale: Any = "auto",
+    io: None = None,
+    seed: int = 0,
+) -> nn.Module:
+    """Put the linear and convolution layers of a model on crossbar tiles, in place.
+
+    The analog layers start from the digital weights, as far as the devices can hold them.
+
+    Args:
+        model: any model; or a single layer, of which an analog one is returned.
+        algorithm: how the tiles learn, with their device.
+        include: glob patterns on module names ("layer3.*"); None takes all layers.
+        exclude: glob patterns of layers that stay digital.
+        scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in).
+        io: converters; only None (ideal) for now.
+        seed: of pulses and device spread; every layer gets its own from it.
+
+    Returns:
+        The model; `resitile.nn.describe(model)` tells what became analog.
+
+    Raises:
+        ConfigError: if nothing would be converted, a pattern matches no module, or a layer's
+            weight is tied, parametrized or used by a module that bypasses its forward.
+    """
+    chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
+    _refuse(model, chosen)
+    # All new layers are made before the first is put in place: an error leaves the model whole.
+    made = {
+        name: _analog(layer, algorithm, scale, io, stream(seed, k))
+        for k, (name, layer) in enumerate(chosen.items())
+    }
+    if "" in made:
+        return made[""]
+    for parent in list(model.modules()):
+        for child_name, child in list(parent.named_children()):
+            for name, layer in chosen.items():
+                if child is layer:
+                    setattr(parent, child_name, made[name])
+    return model
+
+
+def _patterns(given: str | Iterable[str] | None, default: list[str]) -> list[str]:
+    if given is None:
+        return default
+    return [given] if isinstance(given, str) else list(given)
+
+
+def _choose(
+    model: nn.Module, include: list[str], exclude: list[str], *given: object
+) -> dict[str, nn.Module]:
+    layers = {n: m for n, m in model.named_modules() if type(m) in _PAIRS}
+    for pattern in (*(include if given[0] is not None else []), *exclude):
+        if not any(fnmatchcase(name, pattern) for name, _ in model.named_modules()):
+            raise ConfigError(
+                f"pattern {pattern!r} matches no module; convertible layers are: "
+                f"{', '.join(layers) or 'none'}"
+            )
+    chosen = {
+        n: m
+        for n, m in layers.items()
+        if any(fnmatchcase(n, p) for p in include) and not any(fnmatchcase(n, p) for p in exclude)
+    }
+    if not chosen:
+        raise ConfigError(
+            f"{type(model).__name__} has no layer to convert (nn.Linear, nn.Conv1d, nn.Conv2d, "
+            f"nn.Conv3d); layers of these types: {', '.join(layers) or 'none'}, "
+            f"include={given[0]!r}, exclude={given[1]!r}"
+        )
+    return chosen
+
+
+def _refuse(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
+    """Name what conversion would silently break."""
+    users: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=True):
+        for p_name, parameter in module.named_parameters(recurse=False):
+            users.setdefault(id(parameter), []).append(f"{name}.{p_name}".lstrip("."))
+        if isinstance(module, nn.MultiheadAttention):
+            inside = [n for n in chosen if n == name or n.startswith(f"{name}." if name else "")]
+            direct = [n for n, m in chosen.items() if m is module.out_proj]
+            if inside or direct:
+                raise ConfigError(
+                    f"nn.MultiheadAttention {name!r} uses its projections without calling them; "
+                    f'exclude them: exclude=["{name}.*"]'
+                )
+    for name, layer in chosen.items():
+        if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
+            raise ConfigError(f"layer {name!r} has a parametrized weight; remove it or exclude it")
+        weight = layer.weight
+        if not isinstance(weight, nn.Parameter) or weight.is_meta or weight.device.type != "cpu":
+            where = getattr(weight, "device", "an unknown place")
+            raise ConfigError(
+                f"the weight of layer {name!r} is on {where}; move the model to the CPU first"
+            )
+        shared = users[id(weight)]
+        if len(shared) > 1:
+            raise ConfigError(
+                f"the weight of layer {name!r} is tied ({', '.join(shared)}); tiles cannot be "
+                "shared with a digital parameter: untie or exclude it"
+            )
+
+
+def _analog(
+    layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int
+) -> AnalogModule:
+    if isinstance(layer, nn.Linear):
+        arguments: tuple[Any, ...] = (layer.in_features, layer.out_features, False)
+    else:
+        arguments = (
+            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
+            layer.padding, layer.dilation, layer.groups, False, layer.padding_mode,
+        )  # fmt: skip
+    with torch.random.fork_rng(devices=[]):  # torch's own initialisation is overwritten below
+        new: AnalogModule = _PAIRS[type(layer)](
+            *arguments, algorithm=algorithm, scale=scale, io=io, seed=seed
+        )
+    new.program(layer.weight)
+    new.weight.requires_grad_(layer.weight.requires_grad)
+    if layer.bias is not None:
+        bias = layer.bias.detach().to(torch.float32).clone()
+        new.bias = nn.Parameter(bias, requires_grad=layer.bias.requires_grad)
+    return new.train(layer.training)
+
+
+def to_digital(model: nn.Module) -> nn.Module:
+    """A copy of the model in plain torch modules with the composite weights."""
+    import copy
+
+    model = copy.deepcopy(model)
+    if isinstance(model, AnalogModule):
+        return _digital(model)
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, AnalogModule):
+                setattr(parent, name, _digital(child))
+    return model
+
+
+def _digital(layer: Any) -> nn.Module:
+    base = next(plain for plain, analog in _PAIRS.items() if type(layer) is analog)
+    with torch.random.fork_rng(devices=[]):
+        if base is nn.Linear:
+            new = nn.Linear(layer.in_features, layer.out_features, layer.bias is not None)
+        else:
+            new = base(
+                layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
+                layer.padding, layer.dilation, layer.groups, layer.bias is not None,
+                layer.padding_mode,
+            )  # fmt: skip
+    new.weight = nn.Parameter(layer.weight.detach().clone())
+    if layer.bias is not None:
+        new.bias = nn.Parameter(layer.bias.detach().clone())
+    return new.train(layer.training)
+
+
+def describe(model: nn.Module) -> str:
+    """A table of the analog layers: name, shape, tiles, device, scale; and what stayed digital."""
+    lines = [f"{'layer':<20} {'crosspoints':>14} {'tiles':>5} {'scale':>8}  algorithm"]
+    analog = analog_layers(model)
+    for name, layer in analog.items():
+        count, d_out, d_in = layer.tiles.shape
+        lines.append(
+            f"{name or '(model)':<20} {f'{d_out} x {d_in}':>14} {count:>5} "
+            f"{float(layer.scale):>8.4f}  {layer.algorithm!r}"
+        )
+    held = {id(p) for layer in analog.values() for p in (layer.weight,)}
+    digital = sum(p.numel() for p in model.parameters() if id(p) not in held)
+    lines.append(f"digital parameters: {digital}")
+    return "\n".join(lines)

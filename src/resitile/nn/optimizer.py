@@ -1,0 +1,118 @@
+"""AnalogSGD: pulses for the tiles, torch's SGD for what is digital."""
+
+import math
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from resitile.errors import ConfigError, UpdateError
+from resitile.kernels.threads import run, uninterrupted
+from resitile.nn.analog import AnalogModule, AnalogWeight
+from resitile.tiles import Vectors
+
+
+class AnalogSGD(torch.optim.SGD):
+    """SGD in which analog weights are moved by pulses, as their layer's algorithm says.
+
+    Each `step()` sends the mini-batches recorded since the last one, in forward order: after
+    several backward passes that is several updates, one after the other (what gradient
+    accumulation means for pulses). A learning rate of 0 sends none. Momentum, weight decay and
+    gradient clipping act on digital parameters only: a tile has no gradient to clip, only vectors.
+
+    Args:
+        params: parameters or groups of them, as torch's optimizers take them.
+        lr: learning rate, at least 0; groups may have their own and schedulers may change it.
+        **sgd: momentum, weight_decay, ... of torch.optim.SGD.
+
+    Raises:
+        ConfigError: if the learning rate is below 0.
+    """
+
+    _step_supports_amp_scaling = True  # so that GradScaler hands over its scale, and is refused
+
+    def __init__(self, params: Iterable[Any], lr: float = 1e-3, **sgd: Any) -> None:
+        _check_lr(lr)
+        super().__init__(params, lr=lr, **sgd)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, and become the owner of the analog weights in it."""
+        super().add_param_group(param_group)
+        for weight in self.param_groups[-1]["params"]:
+            if isinstance(weight, AnalogWeight):
+                weight.layer._owned = True
+
+    def _layers(self) -> list[tuple[AnalogModule, float]]:
+        """The analog layers with the learning rate of their group."""
+        found = []
+        for group in self.param_groups:
+            lr = float(group["lr"])
+            _check_lr(lr)
+            found += [
+                (w.layer, lr) for w in group["params"] if isinstance(w, AnalogWeight)
+            ]
+        return found
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+        """Apply what backward recorded; all of it or, if an input is bad, nothing.
+
+        Raises:
+            UpdateError: if recorded inputs or gradients are not finite.
+        """
+        if getattr(self, "grad_scale", None) is not None:
+            raise UpdateError(
+                "GradScaler scales the loss, and the recorded output gradients with it; analog "
+                "layers compute in float32 and need no scaling: train without GradScaler"
+            )
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        work = [(layer, layer.take(), lr) for layer, lr in self._layers()]
+        with uninterrupted(), torch.no_grad():
+            super().step()
+            run([partial(_learn, layer, batches, lr) for layer, batches, lr in work])
+        return loss
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Clear gradients and drop the mini-batches recorded since the last step."""
+        super().zero_grad(set_to_none)
+        for layer, _ in self._layers():
+            layer.discard()
+
+
+def _learn(layer: AnalogModule, batches: list[list[Vectors]], lr: float) -> None:
+    if lr > 0 and batches:
+        layer.learn(batches, lr)
+    layer.discard()
+
+
+def _check_lr(lr: float | Tensor) -> None:
+    value = float(lr)
+    if not 0 <= value < math.inf:
+        raise ConfigError(f"the learning rate must be a number of at least 0, got {value}")
+
+
+def _discard_on_zero_grad() -> None:
+    """Let `model.zero_grad()` drop recorded mini-batches, as it drops gradients.
+
+    nn.Module.zero_grad only walks over parameters and has no hook, so it is wrapped, once.
+    """
+    original = nn.Module.zero_grad
+    if getattr(original, "_drops_recorded", False):
+        return
+
+    def zero_grad(self: nn.Module, set_to_none: bool = True) -> None:
+        original(self, set_to_none)
+        for module in self.modules():
+            if isinstance(module, AnalogModule):
+                module.discard()
+
+    zero_grad.__doc__ = original.__doc__
+    zero_grad._drops_recorded = True  # type: ignore[attr-defined]
+    nn.Module.zero_grad = zero_grad  # type: ignore[method-assign]
+
+
+_discard_on_zero_grad()

@@ -1,0 +1,217 @@
+"""Several tiles that form one weight: scale * sum_n gamma**n * W(n), tile 0 the coarsest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from resitile.errors import ConfigError
+from resitile.kernels import update
+from resitile.kernels.keys import key_of
+from resitile.kernels.threads import get_num_threads, run
+from resitile.tiles.tile import PulseTrain, Tile
+from resitile.tiles.vectors import Vectors
+
+_CHUNK = 1 << 18  # line entries kept at once on the dense path
+_DENSE = 3.0  # expected pulses per device from which the dense path pays
+_SPLIT = 1 << 16  # crosspoints from which one update is worth two threads
+
+
+@dataclass(frozen=True)
+class Programmed:
+    """What `program` reached.
+
+    Attributes:
+        clipped: how many crosspoints could not hold their weight, for the spread of their bounds.
+        worst: the largest error of a weight, in weight units.
+    """
+
+    clipped: int
+    worst: float
+
+
+class Composite:
+    """A weight matrix held by tiles; all verbs act on the arrays that it is given.
+
+    Args:
+        tiles: the crossbars, coarsest first.
+        w: (tiles, d_out, d_in) float32, contents of every tile.
+        weight: (d_out, d_in) float32, kept equal to scale * sum_n gamma**n * w[n].
+        gamma: ratio between neighbouring tiles.
+        scale: output scale of the layer.
+        seed: from which the pulses' randomness is drawn, at least 0.
+        counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
+    """
+
+    def __init__(
+        self,
+        tiles: Sequence[Tile],
+        w: np.ndarray,
+        weight: np.ndarray,
+        *,
+        gamma: float,
+        scale: float,
+        seed: int,
+        counts: np.ndarray,
+    ) -> None:
+        self.tiles, self.w, self.weight = tiles, w, weight
+        self.gamma, self.seed = gamma, seed
+        self.updates, self.pulses, self.transfers = counts
+        self.rescale(scale)
+
+    def rescale(self, scale: float) -> None:
+        """Set the output scale that the next refresh of the weight uses."""
+        self.scale = scale
+        self.coefficients = scale * self.gamma ** np.arange(len(self.tiles), dtype=np.float64)
+
+    def refresh(self) -> None:
+        """Recompute the whole weight from the tiles."""
+        update.compose(self.w, self.coefficients, self.weight)
+
+    def _key(self, n: int, kind: int) -> np.uint64:
+        """The stream of the next update of tile n; no two updates share one."""
+        self.updates[n] += 1
+        return key_of(self.seed, kind, n, int(self.updates[n]))
+
+    def pulse(
+        self,
+        n: int,
+        batch: Sequence[Vectors],
+        lr: float,
+        train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
+        path: str = "auto",
+    ) -> None:
+        """w[n] -= lr * sum_v d_v x_v^T, as pulses, one vector after the other.
+
+        The response of the devices turns the wanted change dw of each vector into
+        dw * F(w) - |dw| * G(w) on average [Li et al. 2025 (arXiv 2510.02516), Eq. 2].
+
+        Args:
+            n: tile.
+            batch: measured vectors, in blocks of rows that do not overlap.
+            lr: step, at least 0.
+            train: how vectors become pulses.
+            path: "event", "dense", or "auto" by the expected number of pulses per device; the
+                result is the same to the bit.
+        """
+        for vectors in batch:
+            key = self._key(n, kind=0)
+            dense = path == "dense"
+            if path == "auto":
+                dense = self._expected(n, vectors, lr) > _DENSE
+            pulse = self._pulse_dense if dense else self._pulse_events
+            self.pulses[n] += pulse(n, vectors, lr, train, key)
+
+    def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
+        """Expected pulses per device, estimated from a few of the vectors."""
+        most = float(np.dot(vectors.x_max.ravel(), vectors.d_max.ravel()))
+        if lr * most / self.tiles[n].device.dw_min < _DENSE:
+            return 0.0
+        picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
+        where = np.divmod(picked, vectors.starts.size)
+        x = vectors.x[where[0][:, None], vectors.starts[where[1]][:, None] + vectors.offset]
+        d = vectors.d[where[0], :, where[1]]
+        mean = float(np.mean(np.abs(x).mean(1) * np.abs(d).mean(1)))
+        return lr * mean * len(vectors) / self.tiles[n].device.dw_min
+
+    def _blocks(self, rows: int, d_in: int) -> list[tuple[int, int]]:
+        """Ranges of rows, one per thread where the work is worth it."""
+        parts = min(get_num_threads(), rows) if rows * d_in >= _SPLIT else 1
+        edges = [rows * k // parts for k in range(parts + 1)]
+        return list(zip(edges[:-1], edges[1:], strict=True))
+
+    def _pulse_events(
+        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64
+    ) -> int:
+        call = partial(
+            update.pulse_events, *self.tiles[n].physics, key, self.w, n, self.coefficients,
+            self.weight, v.x, v.starts, v.offset, v.d, v.row0, v.x_max, v.d_max, float(lr),
+            *train.arguments,
+        )  # fmt: skip
+        blocks = self._blocks(v.d.shape[1], v.offset.size)
+        return int(sum(run([partial(call, low, high) for low, high in blocks])))
+
+    def _pulse_dense(
+        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64
+    ) -> int:
+        law, spec, table, device_key = self.tiles[n].physics
+        d_in, total = v.offset.size, 0
+        chunk = max(1, _CHUNK // d_in)
+        blocks = self._blocks(v.d.shape[1], d_in)
+        for first in range(0, len(v), chunk):
+            size = min(chunk, len(v) - first)
+            lists = (
+                np.empty((size, d_in), dtype=np.int32),
+                np.empty((size, d_in), dtype=np.uint32),
+                np.empty((size, 2), dtype=np.int64),
+                np.empty(size, dtype=np.float64),
+                np.empty(size, dtype=np.int64),
+            )
+
+            def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
+                update.list_columns(
+                    key, first + begin, v.x, v.starts, v.offset, v.x_max, v.d_max, float(lr),
+                    spec[2], *train.arguments, *(a[begin:end] for a in lists),
+                )  # fmt: skip
+
+            run([partial(collect, *part) for part in self._blocks(size, d_in)])
+            call = partial(
+                update.pulse_rows, law, spec, table, device_key, key, first, self.w, n,
+                self.coefficients, self.weight, *lists, v.d, v.row0,
+            )  # fmt: skip
+            total += sum(run([partial(call, low, high) for low, high in blocks]))
+        return int(total)
+
+    def read(self, n: int, column: int) -> np.ndarray:
+        """Column `column` of tile n, as an ideal one-hot matrix-vector product would read it."""
+        return np.ascontiguousarray(self.w[n, :, column])
+
+    def transfer(
+        self,
+        source: int,
+        target: int,
+        column: int,
+        lr: float,
+        train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
+    ) -> None:
+        """w[target][:, column] += lr * w[source][:, column], as pulses and open loop.
+
+        The source is read and not reset; nothing is verified
+        [Li et al. 2025 (arXiv 2510.02516), Eq. 7 and App. I.1].
+        """
+        self.transfers[source] += 1
+        self.pulses[target] += update.pulse_column(
+            *self.tiles[target].physics, self._key(target, kind=1), self.w, target,
+            self.coefficients, self.weight, column, self.read(source, column), float(lr),
+            *train.arguments,
+        )  # fmt: skip
+
+    def program(self, weight: np.ndarray) -> Programmed:
+        """Write a weight exactly, as far as the devices' bounds allow.
+
+        Tile 0 takes what fits the own bounds of its devices, the finer tiles what is left.
+
+        Raises:
+            ConfigError: if nominal devices could not hold the weight.
+        """
+        if not np.isfinite(weight).all():
+            raise ConfigError("a weight to program must be finite; it holds NaN or infinity")
+        devices = [tile.device for tile in self.tiles]
+        low = sum(float(c) * d.w_min for c, d in zip(self.coefficients, devices, strict=True))
+        high = sum(float(c) * d.w_max for c, d in zip(self.coefficients, devices, strict=True))
+        small, large = float(weight.min(initial=0)), float(weight.max(initial=0))
+        if small < low * (1 + 1e-6) or large > high * (1 + 1e-6):
+            raise ConfigError(
+                f"weights from {small:.4g} to {large:.4g} lie outside what the tiles can hold, "
+                f"{low:.4g} to {high:.4g}; use a larger scale, smaller weights or wider bounds"
+            )
+        rest = weight.astype(np.float64)
+        for n, tile in enumerate(self.tiles):
+            own = tile.crosspoints(weight.shape)
+            self.w[n] = np.clip(rest / self.coefficients[n], own["w_min"], own["w_max"])
+            rest -= self.coefficients[n] * self.w[n]
+        self.refresh()
+        error = np.abs(weight - self.weight)
+        tolerance = 1e-5 * max(high, -low)
+        return Programmed(int((error > tolerance).sum()), float(error.max(initial=0)))

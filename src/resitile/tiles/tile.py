@@ -1,0 +1,71 @@
+"""One crossbar: a device at every crosspoint, each with parameters of its own."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from resitile.devices import Device
+from resitile.errors import ConfigError
+from resitile.kernels.crosspoint import describe_crosspoints
+from resitile.kernels.law import law_of, spec_of
+from resitile.kernels.lines import MAX_BITS
+from resitile.kernels.random import normal_table
+
+
+@dataclass(frozen=True)
+class PulseTrain:
+    """How an outer product becomes pulses (aihwkit's `UpdateParameters`).
+
+    Args:
+        bits: longest train of one vector, 1 to 32.
+        update_management: balance the firing probabilities of rows and columns.
+        bit_length_management: shorten the train to what the vector needs; forces update
+            management on.
+    """
+
+    bits: int = 31
+    update_management: bool = True
+    bit_length_management: bool = True
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.bits <= MAX_BITS:
+            raise ConfigError(f"bits must lie in 1 to {MAX_BITS}, got {self.bits}")
+
+    @property
+    def arguments(self) -> tuple[int, bool, bool]:
+        """What the kernels take."""
+        return self.bits, self.update_management, self.bit_length_management
+
+
+@dataclass(frozen=True)
+class Tile:
+    """The devices of one crossbar.
+
+    What differs between its devices is not stored but regenerated from `device_seed`, so that only
+    the weights take memory.
+
+    Args:
+        device: the nominal device and its spread.
+        device_seed: from which this tile's spread is drawn; at least 0.
+    """
+
+    device: Device
+    device_seed: int
+
+    @property
+    def physics(self) -> tuple:  # type: ignore[type-arg]
+        """The kernels' view of the devices: (law, spec, normals, key)."""
+        law, spec = law_of(type(self.device)), spec_of(self.device)
+        return law, spec, normal_table(), np.uint64(self.device_seed)
+
+    def crosspoints(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+        """Every crosspoint's own parameters, each as an array of `shape` (d_out, d_in).
+
+        Returns:
+            `w_min`, `w_max`, the law's own fields, `step_up` and `step_down` (weight units).
+        """
+        law, spec, table, key = self.physics
+        names = ["w_min", "w_max", *self.device.law_fields, "step_up", "step_down"]
+        out = np.empty((shape[0] * shape[1], len(names)), dtype=np.float32)
+        describe_crosspoints(law, spec, key, table, out)
+        return {name: out[:, k].reshape(shape) for k, name in enumerate(names)}

@@ -1,0 +1,151 @@
+"""The vectors of one update: what lies on the columns (x) and on the rows (d), and where.
+
+A linear layer's batch and the patches of a convolution look alike to the kernels: vector (n, p)
+has `x[n, starts[p] + offset[j]]` on column j and `d[n, i, p]` on row i. Patches are addressed in
+the input that the layer already has; nothing is copied out of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+
+from resitile.errors import UpdateError
+from resitile.kernels import lines
+
+
+@dataclass
+class Vectors:
+    """One mini-batch for one crossbar (or for a block of its rows, in a grouped convolution).
+
+    Args:
+        x: (n, pixels) float32.
+        starts: (p,) int64, pixel of each vector's first element.
+        offset: (d_in,) int64, pixel of each column relative to that.
+        d: (n, rows, p) float32, dL/dy.
+        row0: the crossbar's row that row 0 of `d` stands for.
+        window: how to find the largest |x| of each vector: None for rows, else
+            (channels, offsets within a channel, vectors per run, pixels between them).
+    """
+
+    x: np.ndarray
+    starts: np.ndarray
+    offset: np.ndarray
+    d: np.ndarray
+    row0: int = 0
+    window: tuple[int, np.ndarray, int, int] | None = None
+    x_max: np.ndarray = field(init=False, repr=False)
+    d_max: np.ndarray = field(init=False, repr=False)
+
+    def __len__(self) -> int:
+        return self.d.shape[0] * self.d.shape[2]
+
+    def measure(self) -> None:
+        """Find the largest |x| and |d| of every vector, on which its pulse train depends.
+
+        Raises:
+            UpdateError: if an input or a gradient is NaN or infinite.
+        """
+        n, _, p = self.d.shape
+        x_bits = self.x.view(np.int32)
+        x_max = np.empty((n, p), dtype=np.int32)
+        d_max = np.empty((n, p), dtype=np.int32)
+        lines.max_lines(self.d.view(np.int32), d_max)
+        if self.window is None:
+            lines.max_rows(x_bits.reshape(p, self.offset.size), x_max.reshape(-1))
+        else:
+            channels, window, run, stride = self.window
+            planes = x_bits.reshape(n, channels, -1)
+            lines.max_patches(planes, self.starts, window, run, stride, x_max)
+        self.x_max, self.d_max = x_max.view(np.float32), d_max.view(np.float32)
+        for name, largest in (("inputs", self.x_max), ("gradients", self.d_max)):
+            if not np.isfinite(largest.max(initial=0)):
+                raise UpdateError(
+                    f"the {name} of an analog layer hold NaN or infinity; nothing was changed. "
+                    "Lower the learning rate or look for the operation that made them"
+                )
+
+
+@lru_cache(maxsize=64)
+def _row_addresses(batch: int, d_in: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.arange(batch, dtype=np.int64) * d_in, np.arange(d_in, dtype=np.int64)
+
+
+def rows(x: np.ndarray, d: np.ndarray) -> Vectors:
+    """The vectors of a linear layer.
+
+    Args:
+        x: (batch, d_in) float32, contiguous.
+        d: (batch, d_out) float32.
+    """
+    starts, offset = _row_addresses(*x.shape)
+    return Vectors(x.reshape(1, -1), starts, offset, np.ascontiguousarray(d.T)[None])
+
+
+@lru_cache(maxsize=64)
+def _patch_addresses(
+    channels: int,
+    size: tuple[int, ...],
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
+    """(starts, offset of every column, window, run, stride in a run) of a convolution."""
+
+    def grid(counts: Sequence[int], steps: Sequence[int]) -> np.ndarray:
+        total = np.zeros((), dtype=np.int64)
+        for axis, (count, step) in enumerate(zip(counts, steps, strict=True)):
+            pixels = int(np.prod(size[axis + 1 :], dtype=np.int64))
+            total = total[..., None] + np.arange(count, dtype=np.int64) * step * pixels
+        return total.reshape(-1)
+
+    out = [
+        (s - dl * (k - 1) - 1) // st + 1
+        for s, k, st, dl in zip(size, kernel, stride, dilation, strict=True)
+    ]
+    window = grid(kernel, dilation)
+    plane = int(np.prod(size, dtype=np.int64))
+    offset = (np.arange(channels, dtype=np.int64)[:, None] * plane + window).reshape(-1)
+    return grid(out, stride), offset, window, out[-1], stride[-1]
+
+
+def patches(
+    x: np.ndarray,
+    d: np.ndarray,
+    *,
+    kernel: tuple[int, ...],
+    stride: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int = 1,
+) -> list[Vectors]:
+    """The vectors of a convolution, one block of them per group.
+
+    Args:
+        x: (n, channels, *size) float32, contiguous and already padded.
+        d: (n, d_out, *out) float32, contiguous.
+        kernel, stride, dilation: one number per spatial axis.
+        groups: as in torch: block g sees its own part of the channels and of the rows.
+    """
+    n, d_out = d.shape[:2]
+    channels = x.shape[1] // groups
+    starts, offset, window, run, step = _patch_addresses(
+        channels, tuple(x.shape[2:]), kernel, stride, dilation
+    )
+    d = d.reshape(n, d_out, -1)
+    blocks = []
+    for g in range(groups):
+        part = slice(g * d_out // groups, (g + 1) * d_out // groups)
+        own_x = x if groups == 1 else x[:, g * channels : (g + 1) * channels]
+        own_d = d if groups == 1 else d[:, part]
+        blocks.append(
+            Vectors(
+                np.ascontiguousarray(own_x).reshape(n, -1),
+                starts,
+                offset,
+                np.ascontiguousarray(own_d),
+                row0=part.start,
+                window=(channels, window, run, step),
+            )
+        )
+    return blocks
