@@ -121,7 +121,7 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         self, weight: Composite, state: State, source: int, target: int, lr: float
     ) -> None:
         """Move the next columns of tile `source` into tile `target`."""
-        d_in = weight.w.shape[2]
+        d_in = weight.w.shape[1]
         for _ in range(self.columns or d_in):
             column = int(state["column"][source])
             weight.transfer(source, target, column, lr)

@@ -24,7 +24,7 @@ from resitile.kernels.law import (
     q_down,
     q_up,
 )
-from resitile.kernels.random import below, cycle_noise, normal16
+from resitile.kernels.random import below, cycle_noise, normal
 
 _ONE = np.float32(1)
 _TINY = np.float32(1e-6)
@@ -39,13 +39,13 @@ def crosspoint(law, spec, key, index, table):
     include 0 (here by a millionth of the nominal bound, so that 1 / bound exists).
     """
     h = below(key, index * 16)
-    low = spec[W_MIN] * (_ONE + spec[S_MIN] * normal16(table, h, 0))
-    high = spec[W_MAX] * (_ONE + spec[S_MAX] * normal16(table, h, 1))
+    low = spec[W_MIN] * (_ONE + spec[S_MIN] * normal(table, h, 0))
+    high = spec[W_MAX] * (_ONE + spec[S_MAX] * normal(table, h, 1))
     w_min = min(min(low, high), _TINY * spec[W_MIN])
     w_max = max(max(low, high), _TINY * spec[W_MAX])
-    deviate = spec[S_DW] * normal16(table, h, 2)
+    deviate = spec[S_DW] * normal(table, h, 2)
     gain = np.float32(math.exp(deviate)) if spec[LOG_NORMAL] > 0 else _ONE + deviate
-    skew = spec[S_UPDOWN] * normal16(table, h, 3)
+    skew = spec[S_UPDOWN] * normal(table, h, 3)
     step_up = abs((spec[UP] - _ONE) + gain + skew) * spec[DW_MIN]
     step_down = abs((spec[DOWN] - _ONE) + gain - skew) * spec[DW_MIN]
     p = own_parameters(law, w_min, w_max, spec, key, index, table)

@@ -1,6 +1,5 @@
 """Stream keys for callers in Python; the kernels derive the rest themselves."""
 
-import numpy as np
 from numba import njit
 
 from resitile.kernels.random import update_key
@@ -14,7 +13,6 @@ def key_of(seed, kind, tile, step):
 
 def stream(seed: int, *path: int) -> int:
     """A seed derived from `seed` and a path of whole numbers, 0 <= seed < 2**62."""
-    key = np.uint64(seed)
     for number in path:
-        key = key_of(np.int64(int(key) >> 2), 0, 0, number)
-    return int(key) >> 2
+        seed = key_of(seed, 0, 0, number) >> 2
+    return seed

@@ -17,7 +17,7 @@ from numba.core.datamodel import models, register_default
 from numba.extending import NativeValue, overload, typeof_impl, unbox
 
 from resitile.devices import Device
-from resitile.kernels.random import below, normal16
+from resitile.kernels.random import below, normal
 
 # Layout of the array `spec`, which describes a nominal device and its spread to the kernels.
 W_MIN, W_MAX, DW_MIN, UP, DOWN = 0, 1, 2, 3, 4
@@ -123,12 +123,12 @@ def _own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: i
     # A tuple has a fixed length for the compiler: the text is made from the number of fields.
     fields = [
         f"spec[{FIELDS + 2 * k}] * (np.float32(1) + spec[{FIELDS + 2 * k + 1}] * "
-        f"normal16(table, below(key, crosspoint * 16 + {1 + k // 4}), {k % 4}))"
+        f"normal(table, below(key, crosspoint * 16 + {1 + k // 4}), {k % 4}))"
         for k in range(law.n_fields)
     ]
     arguments = "law, w_min, w_max, spec, key, crosspoint, table"
     text = f"def impl({arguments}): return ({', '.join(['w_min', 'w_max', *fields])},)"
-    scope: dict[str, Any] = {"np": np, "normal16": normal16, "below": below}
+    scope: dict[str, Any] = {"np": np, "normal": normal, "below": below}
     exec(text, scope)
     return scope["impl"]
 

@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from resitile.kernels.random import COLUMNS, ROWS, below, top32
+from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
 
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
@@ -50,8 +50,9 @@ def line_bits(key, line, t, length):
     """The word of slots in which a line of threshold `t` fires."""
     word = np.uint32(0)
     if t > 0:
+        low, high = halves(key)
         for b in range(length):
-            if top32(below(key, line * MAX_BITS + b)) < t:
+            if line_draw(low, high, line * MAX_BITS + b) < t:
                 word |= np.uint32(1) << np.uint32(b)
     return word
 
@@ -76,9 +77,10 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
     d_in = offset.size
     front, back = 0, 0
     if length == 1:
+        low, high = halves(key)
         for j in range(d_in):
             t = threshold(x[n, start + offset[j]], scale)
-            flags[j] = top32(below(key, j * MAX_BITS)) < t
+            flags[j] = line_draw(low, high, j * MAX_BITS) < t
     for j in range(d_in):
         if length == 1:
             word = np.uint32(flags[j])

@@ -2,8 +2,10 @@
 
 Nothing is drawn in sequence, so the same update gives the same pulses on any number of threads,
 after any resume and in whatever order the crosspoints are visited. The hash is the finaliser of
-SplitMix64 over a Weyl sequence (Steele, Lea, Flood 2014); normals are read from a table of 65,536
-equally likely levels, which is exact in every bit on every machine (largest level 4.3 sigma).
+SplitMix64 over a Weyl sequence (Steele, Lea, Flood 2014), in 32 bits for the lines, of which there
+are most; normals are read from a table of 4,096 equally likely levels, which is exact in every bit
+on every machine, stays in the fastest cache and differs from the normal distribution function by
+at most 1/8192 (largest level 3.7 sigma).
 """
 
 import functools
@@ -16,8 +18,10 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
-_S32, _S48 = np.uint64(32), np.uint64(48)
-_LOW16 = np.uint64(0xFFFF)
+_S32 = np.uint64(32)
+_BITS = 12  # of an index into the table of normals
+_TOP, _LOW = np.uint64(64 - _BITS), np.uint64(2**_BITS - 1)
+_A1, _A2, _A3 = np.uint32(0x9E3779B9), np.uint32(0x21F0AAAD), np.uint32(0xD35A2D97)
 
 # What a stream of numbers is for; part of its key, so that no two uses share numbers.
 ROWS, COLUMNS, NOISE = np.uint64(0x1D), np.uint64(0x2E), np.uint64(0x3F)
@@ -25,9 +29,9 @@ ROWS, COLUMNS, NOISE = np.uint64(0x1D), np.uint64(0x2E), np.uint64(0x3F)
 
 @functools.cache
 def normal_table() -> np.ndarray:
-    """65,536 float32 levels with the quantiles of N(0, 1), of mean 0 and variance 1."""
-    inverse = NormalDist().inv_cdf
-    half = np.array([inverse((k + 0.5) / 65536) for k in range(32768, 65536)])
+    """4,096 float32 levels at the quantiles of N(0, 1), of mean 0 and variance 1."""
+    inverse, levels = NormalDist().inv_cdf, 2**_BITS
+    half = np.array([inverse((k + 0.5) / levels) for k in range(levels // 2, levels)])
     half /= np.sqrt(np.mean(half**2))
     return np.concatenate([-half[::-1], half]).astype(np.float32)
 
@@ -57,9 +61,18 @@ def update_key(seed, kind, tile, step):
 
 
 @njit(inline="always")
-def top32(h):
-    """The upper 32 bits as float32, uniform on [0, 2**32]."""
-    return np.float32(np.uint32(h >> _S32))
+def line_draw(low, high, counter):
+    """A number uniform on [0, 2**32] as float32: draw `counter` of the stream (low, high)."""
+    x = np.uint32(np.uint32(counter) * _A1 + low)
+    x = np.uint32((x ^ (x >> np.uint32(16))) * _A2)
+    x = np.uint32((x ^ (x >> np.uint32(15)) ^ high) * _A3)
+    return np.float32(np.uint32(x ^ (x >> np.uint32(15))))
+
+
+@njit(inline="always")
+def halves(key):
+    """A 64-bit key as the two words that `line_draw` takes."""
+    return np.uint32(key & np.uint64(0xFFFFFFFF)), np.uint32(key >> _S32)
 
 
 @njit(inline="always")
@@ -70,10 +83,10 @@ def cycle_noise(table, slot_key, crosspoint):
     x *= _M1
     x ^= x >> _S31
     x *= _M2
-    return table[np.int64(x >> _S48)]
+    return table[np.int64(x >> _TOP)]
 
 
 @njit(inline="always")
-def normal16(table, h, lane):
-    """The normal deviate in the 16 bits number `lane` (0 to 3) of a hash."""
-    return table[np.int64((h >> np.uint64(16 * lane)) & _LOW16)]
+def normal(table, h, lane):
+    """The normal deviate in the 12 bits number `lane` (0 to 4) of a hash."""
+    return table[np.int64((h >> np.uint64(_BITS * lane)) & _LOW)]

@@ -8,8 +8,9 @@ pulses in the same order, so that the results are equal to the bit.
 Arguments that all share:
     law, spec, table: the device law, its numbers (see `law.py`), the table of normals.
     device_key, key: streams of the devices and of this update.
-    tiles: (tiles, d_out, d_in) float32, of which tile `t` is pulsed.
-    coefficients: (tiles,) float64, so that weight = sum_n coefficients[n] * tiles[n].
+    tiles: (d_out, d_in, tiles) float32, of which tile `t` is pulsed; what one weight is made
+        of lies together, so that refreshing it touches one place in memory.
+    coefficients: (tiles,) float64, so that weight = sum_n coefficients[n] * tiles[:, :, n].
     weight: (d_out, d_in) float32, the composite; kept in step where a device moves.
     x: (n, pixels) float32; column j of vector (n, p) is x[n, starts[p] + offset[j]].
     d: (n, rows, p) float32; its row i is row `row0 + i` of the tile.
@@ -31,7 +32,7 @@ from resitile.kernels.lines import (
     threshold,
     train,
 )
-from resitile.kernels.random import NOISE, below, cycle_noise, mix, top32
+from resitile.kernels.random import NOISE, below, cycle_noise, halves, line_draw, mix
 
 _BLOCK = 64  # patches screened together for rows that fire
 _ONE = np.uint32(1)
@@ -40,8 +41,8 @@ _ONE = np.uint32(1)
 @njit(inline="always")
 def _refresh(tiles, coefficients, weight, i, j):
     total = 0.0
-    for n in range(tiles.shape[0]):
-        total += coefficients[n] * tiles[n, i, j]
+    for n in range(tiles.shape[2]):
+        total += coefficients[n] * tiles[i, j, n]
     weight[i, j] = total
 
 
@@ -60,13 +61,14 @@ def pulse_events(
     d_in = offset.size
     rows = high - low
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    w = tiles[t]
     lines = np.empty(d_in, dtype=np.int64)
     words = np.empty(d_in, dtype=np.uint32)
     flags = np.empty(d_in, dtype=np.uint8)
     fired = np.empty((rows, _BLOCK), dtype=np.uint32)
     count = np.empty(_BLOCK, dtype=np.uint32)
     keys = np.empty(_BLOCK, dtype=np.uint64)
+    key_low = np.empty(_BLOCK, dtype=np.uint32)
+    key_high = np.empty(_BLOCK, dtype=np.uint32)
     row_scale = np.empty(_BLOCK, dtype=np.float32)
     column_scale = np.empty(_BLOCK, dtype=np.float64)
     length = np.empty(_BLOCK, dtype=np.int64)
@@ -83,6 +85,7 @@ def pulse_events(
                 row_scale[r], column_scale[r] = a, b
                 longest = max(longest, length[r])
                 keys[r] = below(key, n * patches + p + 1)
+                key_low[r], key_high[r] = halves(row_key(keys[r]))
                 count[r] = 0
             if longest == 0:
                 continue
@@ -90,7 +93,7 @@ def pulse_events(
                 if longest == 1:  # the common case with few states; this loop vectorises
                     for r in range(size):
                         limit = threshold(d[n, low + i, p0 + r], row_scale[r])
-                        hit = top32(below(row_key(keys[r]), (low + i) * MAX_BITS)) < limit
+                        hit = line_draw(key_low[r], key_high[r], (low + i) * MAX_BITS) < limit
                         fired[i, r] = hit
                         count[r] += np.uint32(hit)
                 else:
@@ -123,7 +126,7 @@ def pulse_events(
                             own, up_step, down_step = crosspoint(
                                 law, spec, device_key, device, table
                             )
-                            value = w[at, j]
+                            value = tiles[at, j, t]
                             b = 0
                             while word:
                                 if word & _ONE:
@@ -135,7 +138,7 @@ def pulse_events(
                                     pulses += 1
                                 word >>= _ONE
                                 b += 1
-                            w[at, j] = value
+                            tiles[at, j, t] = value
                             _refresh(tiles, coefficients, weight, at, j)
     return pulses
 
@@ -190,7 +193,6 @@ def pulse_rows(
     """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
     patches, d_in = d.shape[2], lines.shape[1]
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    w = tiles[t]
     first_own, _, _ = crosspoint(law, spec, device_key, 0, table)
     own = np.empty((d_in, len(first_own)), dtype=np.float32)
     step_up = np.empty(d_in, dtype=np.float32)
@@ -201,7 +203,7 @@ def pulse_rows(
         keys[v] = below(key, first + v + 1)
     for i in range(low, high):
         at = row0 + i
-        row = w[at]
+        row = tiles[at, :, t]
         for j in range(d_in):
             p, step_up[j], step_down[j] = crosspoint(law, spec, device_key, at * d_in + j, table)
             for k in range(len(p)):
@@ -236,7 +238,7 @@ def pulse_column(
     column, change, lr, bits, manage, manage_length,
 ):  # fmt: skip
     """Add about lr * `change` to one column by pulses: a transfer; returns the pulses fired."""
-    d_in = tiles.shape[2]
+    d_in = tiles.shape[1]
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     d_max = np.float32(0)
     for i in range(change.size):
@@ -258,7 +260,7 @@ def pulse_column(
             continue
         device = i * d_in + column
         own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-        value = tiles[t, i, column]
+        value = tiles[i, column, t]
         b = 0
         while word:
             if word & _ONE:
@@ -269,14 +271,14 @@ def pulse_column(
                 pulses += 1
             word >>= _ONE
             b += 1
-        tiles[t, i, column] = value
+        tiles[i, column, t] = value
         _refresh(tiles, coefficients, weight, i, column)
     return pulses
 
 
 @njit(cache=True, nogil=True)
 def compose(tiles, coefficients, weight):
-    """weight = sum_n coefficients[n] * tiles[n], everywhere."""
+    """weight = sum_n coefficients[n] * tiles[:, :, n], everywhere."""
     for i in range(weight.shape[0]):
         for j in range(weight.shape[1]):
             _refresh(tiles, coefficients, weight, i, j)

@@ -27,16 +27,51 @@ class AnalogWeight(nn.Parameter):
     layer: "AnalogModule"
 
 
+class Tape:
+    """What belongs to one layer in one process only: recorded mini-batches and what guards them.
+
+    Attributes:
+        queue: (forward call, input, output gradient, the input's version) of each mini-batch.
+        owned: whether an AnalogSGD will take the queue.
+        updates: steps taken so far.
+        version: of the weight, as torch counts writes; pulses do not count.
+        views: arrays over the layer's tensors, and where those lay.
+    """
+
+    __slots__ = ("calls", "owned", "queue", "updates", "version", "views")
+
+    def __init__(self, version: int) -> None:
+        self.queue: list[tuple[int, Tensor, Tensor, int]] = []
+        self.owned = False
+        self.calls = self.updates = 0
+        self.version = version
+        self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
+
+    def enter(self) -> tuple[int, int]:
+        """Number a forward call: (call, updates so far)."""
+        self.calls += 1
+        return self.calls, self.updates
+
+    def check(self, at: tuple[int, int]) -> None:
+        """Refuse a backward pass through weights that were updated since its forward pass."""
+        if self.updates != at[1]:
+            raise UpdateError(
+                "the tiles of an analog layer were updated between a forward pass and its "
+                "backward pass; run forward again after step()"
+            )
+
+
 class AnalogModule(nn.Module):
     """Base of the analog layers: torch's layer with its weight held by tiles.
 
     Everything that training changes is a buffer or a parameter, so `state_dict()` holds all of it
-    as plain tensors: `tiles`, `counts`, `seeds`, the algorithm's state and a fingerprint of
+    as plain tensors: `crosspoints`, `counts`, `seeds`, the algorithm's state and a fingerprint of
     device and algorithm, which loading compares.
 
     Attributes:
         weight: composite weight, torch's shape.
-        tiles: (tiles, d_out, d_in) float32, coarsest first.
+        crosspoints: (d_out, d_in, tiles) float32, the tiles' contents as they lie in memory.
+        tiles: the same as (tiles, d_out, d_in), coarsest first.
         scale: output scale, a scalar; a Parameter if it is learnt.
         counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
         seeds: (2,) int64: of the pulses, of the devices' spread.
@@ -44,7 +79,7 @@ class AnalogModule(nn.Module):
     """
 
     weight: AnalogWeight
-    tiles: Tensor
+    crosspoints: Tensor
     counts: Tensor
     seeds: Tensor
     fingerprint: Tensor
@@ -75,7 +110,7 @@ class AnalogModule(nn.Module):
         if self.bias is not None:
             self.bias = nn.Parameter(self.bias.detach().to(torch.float32))
         self._set_scale(scale, d_in)
-        self.register_buffer("tiles", torch.zeros(algorithm.count, d_out, d_in))
+        self.register_buffer("crosspoints", torch.zeros(d_out, d_in, algorithm.count))
         self.register_buffer("counts", torch.zeros(3, algorithm.count, dtype=torch.int64))
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in algorithm.init((d_out, d_in)).items():
@@ -108,11 +143,8 @@ class AnalogModule(nn.Module):
             self.register_buffer("scale", tensor)
 
     def _fresh(self) -> None:
-        """Forget what belongs to this object in this process only."""
-        self._queue: list[tuple[int, Tensor, Tensor, int]] = []
-        self._owned = False
-        self._calls = 0
-        self._version = self.weight._version
+        """Start a tape, as in a new object or process."""
+        self.tape = Tape(self.weight._version)
         self.weight.layer = self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -120,7 +152,7 @@ class AnalogModule(nn.Module):
         self._fresh()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_queue": []}
+        return {name: value for name, value in self.__dict__.items() if name != "tape"}
 
     # What training needs
 
@@ -128,6 +160,11 @@ class AnalogModule(nn.Module):
     def learns(self) -> bool:
         """Whether backward has to record mini-batches."""
         return self.weight.requires_grad
+
+    @property
+    def tiles(self) -> Tensor:
+        """(tiles, d_out, d_in) float32: a view of what each tile holds, coarsest first."""
+        return self.crosspoints.permute(2, 0, 1)
 
     @property
     def pulses(self) -> Tensor:
@@ -147,40 +184,52 @@ class AnalogModule(nn.Module):
 
     def composite(self) -> Composite:
         """The tiles and their weight as the algorithms see them: views, no copies."""
-        if self.tiles.device.type != "cpu":
+        return self._views()[0]
+
+    def _views(self) -> tuple[Composite, dict[str, np.ndarray]]:
+        """Composite and algorithm state over this layer's tensors; made anew when those moved."""
+        where = (self.crosspoints.data_ptr(), self.weight.data_ptr())
+        views = self.tape.views
+        if views is not None and views[0] == where:
+            return views[1:]
+        if self.crosspoints.device.type != "cpu":
             raise ConfigError(
-                f"the tiles are on {self.tiles.device}; pulses run on the CPU only: "
+                f"the tiles are on {self.crosspoints.device}; pulses run on the CPU only: "
                 'move the model back with model.to("cpu")'
             )
-        seed, device_seed = (int(s) for s in self.seeds)
+        seed, device_seed = self.seeds.tolist()
         tiles = [
             Tile(device, stream(device_seed, n))
             for n, device in enumerate(self.algorithm.devices())
         ]
-        d_out, d_in = self.tiles.shape[1:]
-        return Composite(
+        d_out, d_in = self.crosspoints.shape[:2]
+        composite = Composite(
             tiles,
-            self.tiles.numpy(),
+            self.crosspoints.numpy(),
             self.weight.detach().view(d_out, d_in).numpy(),
             gamma=self.algorithm.ratio,
-            scale=float(self.scale),
+            scale=float(self.scale.detach()),
             seed=seed,
             counts=self.counts.numpy(),
         )
+        state = {name: buffer.numpy() for name, buffer in self.state.items()}
+        self.tape.views = (where, composite, state)
+        return composite, state
 
-    def record(self, call: int, x: Tensor, d: Tensor) -> None:
-        """Queue one mini-batch: input and output gradient of forward call number `call`."""
-        if self._queue and not self._owned:
+    def record(self, at: tuple[int, int], x: Tensor, d: Tensor) -> None:
+        """Queue one mini-batch: input and output gradient of the forward call at `at`."""
+        tape = self.tape
+        if tape.queue and not tape.owned:
             raise UpdateError(
                 "a second backward pass reached analog weights that no optimizer owns: give "
                 "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "
                 "tiles), or freeze them with weight.requires_grad_(False)"
             )
-        self._queue.append((call, x.detach(), d.detach(), x._version))
+        tape.queue.append((at[0], x.detach(), d.detach(), x._version))
 
     def discard(self) -> None:
         """Drop the recorded mini-batches."""
-        self._queue.clear()
+        self.tape.queue.clear()
 
     def take(self) -> list[list[Vectors]]:
         """The recorded mini-batches in forward order, measured; the queue is left as it is.
@@ -189,13 +238,13 @@ class AnalogModule(nn.Module):
             UpdateError: if inputs or gradients are not finite, an input was overwritten since, or
                 the weight was written to other than by pulses.
         """
-        if self.weight._version != self._version:
+        if self.weight._version != self.tape.version:
             raise UpdateError(
                 "the weight of an analog layer was written to directly; its tiles do not hold "
                 "that. Write with layer.program(weight)"
             )
         batches = []
-        for _, x, d, version in sorted(self._queue, key=lambda record: record[0]):
+        for _, x, d, version in sorted(self.tape.queue, key=lambda record: record[0]):
             if x._version != version:
                 raise UpdateError(
                     "the input of an analog layer was overwritten between backward() and step(); "
@@ -210,10 +259,11 @@ class AnalogModule(nn.Module):
 
     def learn(self, batches: list[list[Vectors]], lr: float) -> None:
         """Carry out the updates of mini-batches, in order."""
-        composite = self.composite()
-        if isinstance(self.scale, nn.Parameter):
-            composite.refresh()  # the optimizer may have moved the scale
-        state = {name: buffer.numpy() for name, buffer in self.state.items()}
+        composite, state = self._views()
+        if isinstance(self.scale, nn.Parameter):  # the optimizer may have moved it
+            composite.rescale(float(self.scale.detach()))
+            composite.refresh()
+        self.tape.updates += 1
         for batch in batches:
             self.algorithm.step(composite, state, batch, lr)
 
@@ -238,7 +288,7 @@ class AnalogModule(nn.Module):
                 f"a weight of shape {tuple(weight.shape)} does not fit this layer's "
                 f"{tuple(self.weight.shape)}"
             )
-        d_out, d_in = self.tiles.shape[1:]
+        d_out, d_in = self.crosspoints.shape[:2]
         array = weight.detach().to("cpu", torch.float32).reshape(d_out, d_in).numpy()
         with uninterrupted():
             return self.composite().program(array)
@@ -262,8 +312,7 @@ class AnalogModule(nn.Module):
                 "was saved, or start from its weights with layer.program(...)"
             )
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-        self._queue.clear()
-        self._version = self.weight._version
+        self._moved()
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         probe = fn(torch.zeros((), dtype=torch.float32))
@@ -273,11 +322,14 @@ class AnalogModule(nn.Module):
                 "digital layers one by one instead"
             )
         super()._apply(fn, recurse)
-        self._fresh_after_move()
+        self._moved()
         return self
 
-    def _fresh_after_move(self) -> None:
-        self._version = self.weight._version
+    def _moved(self) -> None:
+        """The tensors were replaced or filled from outside: what was recorded is void."""
+        self.tape.queue.clear()
+        self.tape.views = None
+        self.tape.version = self.weight._version
         self.weight.layer = self
 
     def extra_repr(self) -> str:

@@ -1,5 +1,6 @@
 """`nn.Conv1d`, `nn.Conv2d` and `nn.Conv3d` on crossbar tiles."""
 
+import functools
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule, as_array
-from resitile.nn.glue import check_current, finish
+from resitile.nn.glue import finish
 from resitile.tiles import Vectors, patches
 
 
@@ -18,8 +19,7 @@ class _Conv(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any) -> Tensor:
-        layer._calls += 1
-        ctx.layer, ctx.call, ctx.updates = layer, layer._calls, int(layer.counts[0, -1])
+        ctx.layer, ctx.at = layer, layer.tape.enter()
         ctx.save_for_backward(x, weight)
         return layer.convolve(x, weight, bias)  # type: ignore[no-any-return]
 
@@ -31,15 +31,15 @@ class _Conv(torch.autograd.Function):
         needs_x, needs_w, needs_b = ctx.needs_input_grad[:3]
         dx = db = None
         if needs_x:
-            check_current(ctx)
-            dx, _, db = torch.ops.aten.convolution_backward(
-                d, x, weight, [weight.shape[0]], layer.stride, layer.zeros, layer.dilation,
-                False, [0] * layer.spatial, layer.groups, [True, False, needs_b],
-            )  # fmt: skip
-        elif needs_b:
+            layer.tape.check(ctx.at)
+            # The bias gradient is summed apart: asked for here, torch computes dW with it.
+            dx = torch.ops.aten.convolution_backward(
+                d, x, weight, None, *layer.geometry, [True, False, False]
+            )[0]
+        if needs_b:
             db = d.sum([0, *range(2, d.dim())])
         if needs_w:
-            layer.record(ctx.call, x, d)
+            layer.record(ctx.at, x, d)
         return dx, None, db, None
 
 
@@ -64,7 +64,13 @@ class _AnalogConv(AnalogModule):
         y = finish(self, x, lambda x, bias: _Conv.apply(x, self.weight, bias, self))
         return y.squeeze(0) if single else y
 
-    @property
+    @functools.cached_property
+    def geometry(self) -> tuple[Any, ...]:
+        """Stride, zeros, dilation, transposed, output padding, groups: torch's order."""
+        none = [0] * self.spatial
+        return self.stride, self.zeros, self.dilation, False, none, self.groups
+
+    @functools.cached_property
     def zeros(self) -> tuple[int, ...]:
         """Zero padding that the convolution itself applies, per axis."""
         if self.padding_mode != "zeros" or isinstance(self.padding, str):
@@ -73,9 +79,7 @@ class _AnalogConv(AnalogModule):
 
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The plain convolution with this layer's geometry."""
-        return self._op(  # type: ignore[no-any-return]
-            x, weight, bias, self.stride, self.zeros, self.dilation, self.groups
-        )
+        return self._op(x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)  # type: ignore[no-any-return]
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per patch; a block of rows per group."""

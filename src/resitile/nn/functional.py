@@ -74,7 +74,7 @@ def pulsed_update(
 
     composite = Composite(
         [tile],
-        contents[None],
+        contents[:, :, None],
         contents,
         gamma=1.0,
         scale=1.0,

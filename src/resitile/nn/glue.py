@@ -1,22 +1,10 @@
 """The few lines of autograd that linear and convolution layers share."""
 
 from collections.abc import Callable
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from resitile.errors import UpdateError
 from resitile.nn.analog import AnalogModule
-
-
-def check_current(ctx: Any) -> None:
-    """Refuse a backward pass through weights that were updated since its forward pass."""
-    if int(ctx.layer.counts[0, -1]) != ctx.updates:
-        raise UpdateError(
-            "the tiles of an analog layer were updated between a forward pass and its backward "
-            "pass; run forward again after step()"
-        )
 
 
 def finish(
@@ -27,13 +15,14 @@ def finish(
     With a learnt scale s the product is multiplied by s / s.detach(), which is 1: it changes no
     value and gives s its gradient.
     """
+    if torch.is_autocast_enabled(x.device.type):
+        with torch.autocast(x.device.type, enabled=False):
+            return finish(layer, x, product)
     kind = x.dtype
-    learnt = layer.scale.requires_grad
-    bias = layer.bias
-    with torch.autocast(x.device.type, enabled=False):
-        y = product(x.float(), None if learnt else bias)
-        if learnt:
-            y = y * (layer.scale / layer.scale.detach())
-            if bias is not None:
-                y = y + bias.view(-1, *[1] * layer.spatial)
+    if not layer.scale.requires_grad:
+        y = product(x.float(), layer.bias)
+    else:
+        y = product(x.float(), None) * (layer.scale / layer.scale.detach())
+        if layer.bias is not None:
+            y = y + layer.bias.view(-1, *[1] * layer.spatial)
     return y if kind == torch.float32 else y.to(kind)

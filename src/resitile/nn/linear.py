@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule, as_array
-from resitile.nn.glue import check_current, finish
+from resitile.nn.glue import finish
 from resitile.tiles import Vectors, rows
 
 
@@ -18,8 +18,7 @@ class _Linear(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, layer: Any) -> Tensor:
-        layer._calls += 1
-        ctx.layer, ctx.call, ctx.updates = layer, layer._calls, int(layer.counts[0, -1])
+        ctx.layer, ctx.at = layer, layer.tape.enter()
         ctx.save_for_backward(x, weight)
         return F.linear(x, weight, bias)
 
@@ -29,12 +28,12 @@ class _Linear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         dx = db = None
         if ctx.needs_input_grad[0]:
-            check_current(ctx)
+            ctx.layer.tape.check(ctx.at)
             dx = d @ weight
         if ctx.needs_input_grad[2]:
             db = d.reshape(-1, d.shape[-1]).sum(0)
         if ctx.needs_input_grad[1]:
-            ctx.layer.record(ctx.call, x, d)
+            ctx.layer.record(ctx.at, x, d)
         return dx, None, db, None
 
 

@@ -42,7 +42,7 @@ class AnalogSGD(torch.optim.SGD):
         super().add_param_group(param_group)
         for weight in self.param_groups[-1]["params"]:
             if isinstance(weight, AnalogWeight):
-                weight.layer._owned = True
+                weight.layer.tape.owned = True
 
     def _layers(self) -> list[tuple[AnalogModule, float]]:
         """The analog layers with the learning rate of their group."""
@@ -72,7 +72,7 @@ class AnalogSGD(torch.optim.SGD):
                 loss = closure()
         work = [(layer, layer.take(), lr) for layer, lr in self._layers()]
         with uninterrupted(), torch.no_grad():
-            super().step()
+            _digital_step(self)
             run([partial(_learn, layer, batches, lr) for layer, batches, lr in work])
         return loss
 
@@ -87,6 +87,12 @@ def _learn(layer: AnalogModule, batches: list[list[Vectors]], lr: float) -> None
     if lr > 0 and batches:
         layer.learn(batches, lr)
     layer.discard()
+
+
+# torch wraps every class's `step` with its hooks; the inner one must not run them again.
+_digital_step: Callable[[torch.optim.SGD], Any] = getattr(
+    torch.optim.SGD.step, "__wrapped__", torch.optim.SGD.step
+)
 
 
 def _check_lr(lr: float | Tensor) -> None:

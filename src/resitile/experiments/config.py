@@ -1,0 +1,208 @@
+"""The configuration of a run: read from TOML, checked as a whole, written back with all defaults."""
+
+import dataclasses
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field, ValidationError
+
+from resitile import algorithms, devices
+from resitile.algorithms import Algorithm
+from resitile.errors import ConfigError
+from resitile.experiments import tables, toml
+
+DIGITAL = "digital"
+_RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What changes no result: not part of the hash, so not a reason to refuse a resume.
+_COSMETIC = ("name", "label", "data.dir")
+
+
+class Config(tables.Table):
+    """One training run, as its TOML file says.
+
+    Args:
+        name: name of the run and of its folder.
+        label: what tables and pictures call it; the name unless given.
+        seed: of everything that is drawn: split, initial weights, order of images, devices, pulses.
+    """
+
+    name: str
+    label: str | None = None
+    seed: int = Field(0, ge=0, lt=2**62)
+    data: tables.Data = tables.Data()
+    model: tables.Model = tables.Model()
+    device: tables.Device | None = None
+    algorithm: tables.Algorithm
+    convert: tables.Convert | None = None
+    optimizer: tables.Optimizer = tables.Optimizer()
+    warm_start: tables.WarmStart | None = None
+    train: tables.Train = tables.Train()
+
+    @property
+    def digital(self) -> bool:
+        """Whether this is plain torch training."""
+        return self.algorithm.name == DIGITAL
+
+    @property
+    def title(self) -> str:
+        """The label, or the name."""
+        return self.label or self.name
+
+    def rule(self) -> Algorithm | None:
+        """The algorithm with its device; None for digital training.
+
+        Raises:
+            ConfigError: if a field of device or algorithm is unknown or out of range, or a table
+                has no meaning for this algorithm.
+        """
+        if self.digital:
+            for table in ("device", "convert", "warm_start"):
+                if getattr(self, table) is not None:
+                    raise ConfigError(f'algorithm "digital" has no use for [{table}]; remove it')
+            if self.algorithm.fields:
+                keys = ", ".join(self.algorithm.fields)
+                raise ConfigError(f'algorithm "digital" has no settings, got {keys}; remove them')
+            return None
+        if self.device is None:
+            raise ConfigError(
+                f"algorithm {self.algorithm.path!r} needs a [device] table, such as "
+                '[device] name = "soft_bounds" states = 4'
+            )
+        device = devices.create(self.device.name, **self.device.fields)
+        return algorithms.create(self.algorithm.path, device, **self.algorithm.fields)
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting with its default filled in; what is None is left out."""
+        rule = self.rule()
+        filled: dict[str, Any] = self.model_dump(exclude={"device", "algorithm"})
+        filled["label"] = self.title
+        filled["algorithm"] = {"class" if self.algorithm.class_ else "name": self.algorithm.path}
+        if rule is not None and self.device is not None:
+            filled["algorithm"] |= {k: v for k, v in _fields(rule).items() if k != "device"}
+            filled["device"] = {"name": self.device.name, **_fields(rule.device)}
+            filled["convert"] = (self.convert or tables.Convert()).model_dump()
+        order = ["name", "label", "seed", *Config.model_fields]
+        return {k: _without_none(filled[k]) for k in dict.fromkeys(order) if _given(filled, k)}
+
+    def flat(self) -> dict[str, Any]:
+        """The settings that decide the result, by dotted key."""
+        return {k: v for k, v in _flatten(self.resolved()).items() if k not in _COSMETIC}
+
+    @property
+    def hash(self) -> str:
+        """sha256 of the settings that decide the result: all but name, label and data.dir."""
+        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
+
+    def differences(self, other: "Config") -> list[str]:
+        """The settings in which another configuration differs, as `key: mine -> other`."""
+        mine, others = self.flat(), other.flat()
+        return [
+            f"{key}: {_show(mine.get(key))} -> {_show(others.get(key))}"
+            for key in sorted({*mine, *others})
+            if mine.get(key) != others.get(key)
+        ]
+
+    def toml(self) -> str:
+        """The resolved configuration as a file."""
+        return toml.write(self.resolved())
+
+
+def load(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a configuration file and change single settings (`"algorithm.tiles=6"`).
+
+    Raises:
+        ConfigError: if anything in it is unknown, of the wrong type or out of range.
+    """
+    content = toml.read(path)
+    for assignment in overrides:
+        toml.override(content, assignment)
+    content.setdefault("name", path.stem)
+    return parse(content, str(path))
+
+
+def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
+    """Check tables that were read from `source`, the device and the algorithm among them.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        problems = [_explain(problem) for problem in error.errors()]
+        raise ConfigError(f"{source}: {'; '.join(dict.fromkeys(problems))}") from None
+    if not _RUN_NAME.fullmatch(config.name):
+        raise ConfigError(
+            f"{source}: name={config.name!r} cannot be a folder name: use letters, digits, "
+            "'.', '_' and '-', and start with a letter or digit"
+        )
+    try:
+        config.resolved()
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    return config
+
+
+def _explain(problem: Any) -> str:
+    """One problem that pydantic found, as a sentence."""
+    path = [str(part) for part in problem["loc"]]
+    where = ".".join(path)
+    if problem["type"] == "extra_forbidden":
+        allowed = _keys(path[:-1])
+        return f"unknown key {where}; {_did_you_mean(path[-1], allowed)}"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    if problem["type"] == "model_type":
+        return f"{where} must be a table, got {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    got = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r}"
+    return f"{where} {message[:1].lower()}{message[1:]}{got}"
+
+
+def _keys(path: list[str]) -> list[str]:
+    """The keys of the table at a path."""
+    if not path:
+        return list(Config.model_fields)
+    name = {"warm_start": "WarmStart"}.get(path[0], path[0].capitalize())
+    table: type[BaseModel] = getattr(tables, name)
+    return list(table.model_fields)
+
+
+def _did_you_mean(key: str, allowed: list[str]) -> str:
+    close = difflib.get_close_matches(key, allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(allowed)}"
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    return {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
+
+
+def _given(filled: dict[str, Any], key: str) -> bool:
+    return filled.get(key) is not None
+
+
+def _without_none(item: Any) -> Any:
+    if isinstance(item, dict):
+        return {k: _without_none(v) for k, v in item.items() if v is not None}
+    return item
+
+
+def _flatten(item: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(item, dict):
+        # 4 and 4.0 are the same setting.
+        whole = isinstance(item, float) and item.is_integer()
+        return {prefix: int(item) if whole else item}
+    flat: dict[str, Any] = {}
+    for key, value in item.items():
+        flat |= _flatten(value, f"{prefix}.{key}" if prefix else key)
+    return flat
+
+
+def _show(value: Any) -> str:
+    return "absent" if value is None else repr(value)

@@ -1,0 +1,137 @@
+"""The tables of a configuration file: which keys there are, their types, ranges and defaults."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+PLATEAU = "plateau"
+
+
+class Table(BaseModel):
+    """A table with fixed keys: others are refused, and so are values of another type."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Data(Table):
+    """`[data]`: the images, what is held back of them, and the mini-batch.
+
+    Args:
+        name: a data set of `resitile.data`.
+        dir: folder with its original files; absent means RESITILE_DATA, or a download.
+        validation: part of the training set that is cut off for validation, in (0, 1).
+        batch_size: images per training step.
+        limit: use only that many training images and at most as many test images, drawn by seed.
+    """
+
+    name: str = "fashion-mnist-10k"
+    dir: str | None = None
+    validation: float = Field(0.1, gt=0, lt=1)
+    batch_size: int = Field(8, ge=1)
+    limit: int | None = Field(None, ge=2)
+
+    @field_validator("dir")
+    @classmethod
+    def _absolute(cls, path: str | None) -> str | None:
+        return None if path is None else str(Path(path).expanduser().absolute())
+
+
+class Model(Table):
+    """`[model]`: a network of `resitile.models`."""
+
+    name: str = "lenet5"
+
+
+class Free(BaseModel):
+    """A table whose further keys belong to the device or algorithm that it names."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True, allow_inf_nan=False)
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The further keys."""
+        return dict(self.model_extra or {})
+
+
+class Device(Free):
+    """`[device]`: name of a device law (or `module:Class`) and its fields."""
+
+    name: str
+
+
+class Algorithm(Free):
+    """`[algorithm]`: a name, or the `module:Class` of your own, and its settings.
+
+    The name "digital" stands for plain torch training, without tiles.
+    """
+
+    name: str | None = None
+    class_: str | None = Field(None, alias="class")
+
+    @model_validator(mode="after")
+    def _one(self) -> "Algorithm":
+        if (self.name is None) == (self.class_ is None):
+            raise ValueError('give either name="residual_learning" or class="module:Class"')
+        return self
+
+    @property
+    def path(self) -> str:
+        """What `resitile.algorithms.create` takes."""
+        return self.name or self.class_ or ""
+
+
+class Convert(Table):
+    """`[convert]`: which layers go onto tiles (glob patterns), and their output scale."""
+
+    scale: float | str = "auto"
+    include: list[str] | None = None
+    exclude: list[str] | None = None
+
+    @field_validator("scale", mode="before")
+    @classmethod
+    def _scale(cls, scale: Any) -> Any:
+        number = isinstance(scale, int | float) and not isinstance(scale, bool)
+        if scale in ("auto", "learnable") or (number and 0 < scale < math.inf):
+            return float(scale) if number else scale
+        raise ValueError('must be a number above 0, "auto" or "learnable"')
+
+
+class Optimizer(Table):
+    """`[optimizer]`: the learning rate, multiplied by `decay` every `decay_every` epochs."""
+
+    lr: float = Field(0.05, ge=0)
+    momentum: float = Field(0.0, ge=0, lt=1)
+    decay: float = Field(1.0, gt=0)
+    decay_every: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _used(self) -> "Optimizer":
+        if self.decay != 1 and self.decay_every == 0:
+            raise ValueError(f"decay={self.decay} has no effect with decay_every=0; give both")
+        return self
+
+
+class WarmStart(Table):
+    """`[warm_start]`: coarse tiles first, see `resitile.WarmStart`; no table, no warm start."""
+
+    stage: int | str = PLATEAU
+    transfer_every: int = Field(1, ge=1)
+    transfer_lr: float | None = Field(None, ge=0)
+
+    @field_validator("stage", mode="before")
+    @classmethod
+    def _stage(cls, stage: Any) -> Any:
+        whole = isinstance(stage, int) and not isinstance(stage, bool)
+        if stage == PLATEAU or (whole and stage >= 1):
+            return stage
+        raise ValueError('must be "plateau" or a whole number of at least 1')
+
+
+class Train(Table):
+    """`[train]`: epochs, threads of torch and of the engine, epochs between checkpoints."""
+
+    epochs: int = Field(10, ge=1)
+    threads: int = Field(2, ge=1)
+    checkpoint_every: int = Field(1, ge=1)
