@@ -14,7 +14,7 @@ from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
 
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
-_MAGNITUDE = np.int32(0x7FFFFFFF)
+_MAGNITUDE, _INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
 MAX_BITS = 32  # a line's train is one 32-bit word
 
 
@@ -96,52 +96,66 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
     return front, back
 
 
-@njit(cache=True, nogil=True)
-def max_lines(bits, out):
-    """max_i |d[n, i, p]| into `out` (n, p); `bits` is d seen as int32.
-
-    Integers order like the magnitudes of the floats, and NaN and infinity come out on top: the
-    caller sees them as values that are not finite.
-    """
+@njit(inline="always")
+def _max_lines(bits, out):
+    """max_i |d[n, i, p]| into `out` (n, p); `bits` is d seen as int32."""
     for n in range(bits.shape[0]):
-        for p in range(bits.shape[2]):
-            out[n, p] = 0
+        out[n] = 0
         for i in range(bits.shape[1]):
             for p in range(bits.shape[2]):
                 out[n, p] = max(out[n, p], bits[n, i, p] & _MAGNITUDE)
 
 
-@njit(cache=True, nogil=True)
-def max_rows(bits, out):
-    """max_j |x[b, j]| into `out` (b); `bits` is x (b, d_in) seen as int32."""
-    for b in range(bits.shape[0]):
-        m = np.int32(0)
-        for j in range(bits.shape[1]):
-            m = max(m, bits[b, j] & _MAGNITUDE)
-        out[b] = m
+@njit(inline="always")
+def _finite(largest):
+    """Integers order like the magnitudes of floats; infinity and NaN are the largest."""
+    top = np.int32(0)
+    for value in largest.flat:
+        top = max(top, value)
+    return top < _INFINITY
 
 
 @njit(cache=True, nogil=True)
-def max_patches(bits, starts, window, run, stride, out):
-    """max |x| over each patch into `out` (n, p), without visiting a pixel per channel and patch.
+def measure_rows(x, d, largest):
+    """Largest |x| and |d| of a linear layer's vectors; False if one is not finite.
 
     Args:
-        bits: input seen as int32, (n, channels, pixels).
+        x: (p, d_in) seen as int32.
+        d: (1, rows, p) seen as int32.
+        largest: (2, 1, p) int32, filled: of x, of d.
+    """
+    for p in range(x.shape[0]):
+        m = np.int32(0)
+        for j in range(x.shape[1]):
+            m = max(m, x[p, j] & _MAGNITUDE)
+        largest[0, 0, p] = m
+    _max_lines(d, largest[1])
+    return _finite(largest)
+
+
+@njit(cache=True, nogil=True)
+def measure_patches(x, starts, window, run, stride, d, largest):
+    """Largest |x| and |d| of a convolution's vectors; False if one is not finite.
+
+    The largest |x| of overlapping patches is found without visiting a pixel once per channel.
+
+    Args:
+        x: (n, channels, pixels) seen as int32.
         starts: pixel of each patch's first element, (p,); patches come in rows of `run`, the
             neighbours in a row being `stride` pixels apart.
         window: pixel offsets within a patch, (k,).
-        run: patches in a row.
-        stride: pixels between neighbouring patches of a row.
-        out: (n, p) int32.
+        run, stride: see `starts`.
+        d: (n, rows, p) seen as int32.
+        largest: (2, n, p) int32, filled: of x, of d.
     """
-    plane = np.empty(bits.shape[2], dtype=np.int32)
-    for n in range(bits.shape[0]):
+    plane = np.empty(x.shape[2], dtype=np.int32)
+    for n in range(x.shape[0]):
         plane[:] = 0
-        for c in range(bits.shape[1]):
+        for c in range(x.shape[1]):
             for q in range(plane.size):
-                plane[q] = max(plane[q], bits[n, c, q] & _MAGNITUDE)
+                plane[q] = max(plane[q], x[n, c, q] & _MAGNITUDE)
         for first in range(0, starts.size, run):
-            row = out[n, first : first + run]
+            row = largest[0, n, first : first + run]
             row[:] = 0
             for k in range(window.size):
                 at = starts[first] + window[k]
@@ -151,3 +165,5 @@ def max_patches(bits, starts, window, run, stride, out):
                 else:
                     for r in range(run):
                         row[r] = max(row[r], plane[at + r * stride])
+    _max_lines(d, largest[1])
+    return _finite(largest)

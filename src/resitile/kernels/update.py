@@ -65,6 +65,7 @@ def pulse_events(
     words = np.empty(d_in, dtype=np.uint32)
     flags = np.empty(d_in, dtype=np.uint8)
     fired = np.empty((rows, _BLOCK), dtype=np.uint32)
+    hits = np.empty((rows, _BLOCK), dtype=np.uint8)
     count = np.empty(_BLOCK, dtype=np.uint32)
     keys = np.empty(_BLOCK, dtype=np.uint64)
     key_low = np.empty(_BLOCK, dtype=np.uint32)
@@ -90,17 +91,19 @@ def pulse_events(
             if longest == 0:
                 continue
             for i in range(rows):
-                if longest == 1:  # the common case with few states; this loop vectorises
+                if longest == 1:  # the common case with few states; these loops vectorise
+                    row, hit, line = d[n, low + i, p0 : p0 + size], hits[i], (low + i) * MAX_BITS
                     for r in range(size):
-                        limit = threshold(d[n, low + i, p0 + r], row_scale[r])
-                        hit = line_draw(key_low[r], key_high[r], (low + i) * MAX_BITS) < limit
-                        fired[i, r] = hit
-                        count[r] += np.uint32(hit)
+                        limit = threshold(row[r], row_scale[r])
+                        hit[r] = line_draw(key_low[r], key_high[r], line) < limit
+                    for r in range(size):
+                        count[r] += hit[r]
                 else:
                     for r in range(size):
                         limit = threshold(d[n, low + i, p0 + r], row_scale[r])
                         fired[i, r] = line_bits(row_key(keys[r]), low + i, limit, length[r])
-                        count[r] += np.uint32(fired[i, r] != 0)
+                        hits[i, r] = fired[i, r] != 0
+                        count[r] += hits[i, r]
             for r in range(size):
                 if count[r] == 0:
                     continue
@@ -111,14 +114,15 @@ def pulse_events(
                 if front + back == 0:
                     continue
                 for i in range(rows):
-                    if fired[i, r] == 0:
+                    if hits[i, r] == 0:
                         continue
+                    open_slots = fired[i, r] if longest > 1 else _ONE
                     at = row0 + low + i
                     for side in range(2):
                         begin, end = (0, front) if side == 0 else (d_in - back, d_in)
                         up = (d[n, low + i, p0 + r] > 0) == (side == 1)
                         for c in range(begin, end):
-                            word = fired[i, r] & words[c]
+                            word = open_slots & words[c]
                             if word == 0:
                                 continue
                             j = lines[c]

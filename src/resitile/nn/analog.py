@@ -344,4 +344,6 @@ def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:
 
 def as_array(tensor: Tensor) -> np.ndarray:
     """A recorded tensor as the kernels take it: contiguous float32."""
-    return tensor.to(torch.float32).contiguous().numpy()
+    if tensor.dtype != torch.float32 or not tensor.is_contiguous():
+        tensor = tensor.to(torch.float32).contiguous()
+    return tensor.numpy()

@@ -48,23 +48,20 @@ class Vectors:
             UpdateError: if an input or a gradient is NaN or infinite.
         """
         n, _, p = self.d.shape
-        x_bits = self.x.view(np.int32)
-        x_max = np.empty((n, p), dtype=np.int32)
-        d_max = np.empty((n, p), dtype=np.int32)
-        lines.max_lines(self.d.view(np.int32), d_max)
+        largest = np.empty((2, n, p), dtype=np.int32)
+        x, d = self.x.view(np.int32), self.d.view(np.int32)
         if self.window is None:
-            lines.max_rows(x_bits.reshape(p, self.offset.size), x_max.reshape(-1))
+            fine = lines.measure_rows(x.reshape(p, -1), d, largest)
         else:
             channels, window, run, stride = self.window
-            planes = x_bits.reshape(n, channels, -1)
-            lines.max_patches(planes, self.starts, window, run, stride, x_max)
-        self.x_max, self.d_max = x_max.view(np.float32), d_max.view(np.float32)
-        for name, largest in (("inputs", self.x_max), ("gradients", self.d_max)):
-            if not np.isfinite(largest.max(initial=0)):
-                raise UpdateError(
-                    f"the {name} of an analog layer hold NaN or infinity; nothing was changed. "
-                    "Lower the learning rate or look for the operation that made them"
-                )
+            planes = x.reshape(n, channels, -1)
+            fine = lines.measure_patches(planes, self.starts, window, run, stride, d, largest)
+        if not fine:
+            raise UpdateError(
+                "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
+                "changed. Lower the learning rate or look for the operation that made them"
+            )
+        self.x_max, self.d_max = largest.view(np.float32)
 
 
 @lru_cache(maxsize=64)

@@ -1,0 +1,124 @@
+"""Checkpoints: everything a run needs to go on as if it had never stopped."""
+
+import io
+import pickle
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import resitile
+from resitile.errors import CheckpointError
+from resitile.experiments.records import write_atomic
+from resitile.experiments.task import Learner
+
+FORMAT = 1
+
+
+@dataclass
+class Position:
+    """Where a run stands.
+
+    Attributes:
+        epoch: epochs completed.
+        step: steps done in the epoch after those.
+        steps: steps done since the start.
+        loss_sum: of the images seen in the epoch under way; correct and seen alike.
+        best_val_accuracy: so far.
+        wall_s: seconds since the start, all sessions together.
+        timed_s: seconds spent in `timed_steps` training steps.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    steps: int = 0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    best_val_accuracy: float = 0.0
+    wall_s: float = 0.0
+    timed_s: float = 0.0
+    timed_steps: int = 0
+
+
+def save(path: Path, learner: Learner, position: Position, config_hash: str) -> None:
+    """Write a checkpoint; the old one stays until the new one is complete.
+
+    Raises:
+        ResitileError: if it cannot be written (a full disk); the old one is intact.
+    """
+    state = {
+        "format": FORMAT,
+        "resitile": resitile.__version__,
+        "config_hash": config_hash,
+        "fingerprint": learner.fingerprint,
+        "position": asdict(position),
+        "model": dict(learner.model.state_dict()),
+        "optimizer": learner.optimizer.state_dict(),
+        "scheduler": learner.scheduler.state_dict() if learner.scheduler else None,
+        "warm_start": learner.warm.state_dict() if learner.warm else None,
+        "rng": torch.get_rng_state(),
+    }
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    write_atomic(path, buffer.getbuffer())
+
+
+def load(path: Path, learner: Learner, config_hash: str) -> Position:
+    """Put a saved state into a freshly built learner.
+
+    Raises:
+        CheckpointError: if the file is missing, damaged, or of another run, device or algorithm.
+    """
+    state = _read(path)
+    if state["fingerprint"] != learner.fingerprint:
+        raise CheckpointError(
+            f"{path} was saved with {state['fingerprint']}, but this run trains with "
+            f"{learner.fingerprint}; resume with the configuration it was saved with, or start "
+            "anew with --overwrite"
+        )
+    if state["config_hash"] != config_hash:
+        raise CheckpointError(
+            f"{path} was saved by a run with other settings than the config.toml beside it; put "
+            "the right file back, or start anew with --overwrite"
+        )
+    try:
+        learner.model.load_state_dict(state["model"])
+        learner.optimizer.load_state_dict(state["optimizer"])
+        if learner.scheduler:
+            learner.scheduler.load_state_dict(state["scheduler"])
+        if learner.warm:
+            learner.warm.load_state_dict(state["warm_start"])
+        torch.set_rng_state(state["rng"])
+        return Position(**state["position"])
+    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} does not fit this model: {error}; start anew with --overwrite"
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    damaged = (
+        f"the checkpoint {path} is damaged; nothing was changed. Put a copy of it back, or start "
+        "the run anew with --overwrite"
+    )
+    try:
+        state = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"there is no checkpoint {path}: the run stopped before its first one; start it anew "
+            "with --overwrite"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError) as error:
+        raise CheckpointError(f"{damaged} ({type(error).__name__})") from error
+    if not isinstance(state, dict) or "format" not in state:
+        raise CheckpointError(f"{damaged} (it is no checkpoint of a run)")
+    if state["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has the format {state['format']} of resitile {state.get('resitile')}; this "
+            f"version reads format {FORMAT}: resume with that version"
+        )
+    return state

@@ -1,0 +1,67 @@
+"""Several runs of one task, one after the other, in one folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from resitile.errors import ConfigError
+from resitile.experiments.config import Config
+from resitile.experiments.observer import Observer
+from resitile.experiments.records import RunFolder
+from resitile.experiments.runner import check_folder, run
+
+
+def compare(
+    configs: Sequence[Config],
+    out: Path,
+    *,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> list[Path]:
+    """Run all configurations; finished runs with the same settings are reused, others resumed.
+
+    Args:
+        configs: runs of the same data and model, each with its own name.
+        out: folder that gets one folder per run.
+        overwrite: do all of them anew.
+        observer: is told about every run.
+
+    Returns:
+        The folders of the runs, in the order of `configs`.
+
+    Raises:
+        ConfigError: if they do not belong together or a folder holds a run with other settings;
+            all of this is found before the first run begins.
+    """
+    _check(configs)
+    folders = [RunFolder(out / config.name) for config in configs]
+    again = [folder.exists and not overwrite for folder in folders]
+    for config, folder, resume in zip(configs, folders, again, strict=True):
+        check_folder(config, folder, resume=resume, overwrite=overwrite)
+    for config, folder, resume in zip(configs, folders, again, strict=True):
+        anew = overwrite and folder.exists
+        run(config, out, resume=resume, overwrite=anew, observer=observer)
+    return [folder.path for folder in folders]
+
+
+def _check(configs: Sequence[Config]) -> None:
+    if not configs:
+        raise ConfigError("give at least one configuration to compare")
+    first = configs[0]
+    seen: set[str] = set()
+    for config in configs:
+        if config.name in seen:
+            raise ConfigError(
+                f"two runs are called {config.name!r}; give each configuration its own name"
+            )
+        seen.add(config.name)
+        for key, mine, others in (
+            ("data.name", config.data.name, first.data.name),
+            ("data.limit", config.data.limit, first.data.limit),
+            ("data.validation", config.data.validation, first.data.validation),
+            ("model.name", config.model.name, first.model.name),
+        ):
+            if mine != others:
+                raise ConfigError(
+                    f"{config.name!r} has {key}={mine!r}, but {first.name!r} has {others!r}; runs "
+                    "are comparable only on the same data and model"
+                )

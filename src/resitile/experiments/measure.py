@@ -1,0 +1,76 @@
+"""What is recorded about the tiles, and TensorBoard."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from resitile.nn import analog_layers
+
+_BINS = 40
+
+
+def counts(model: nn.Module) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """Pulses received by and transfers out of each tile so far, by layer."""
+    layers = analog_layers(model)
+    return (
+        {name: layer.pulses.tolist() for name, layer in layers.items()},
+        {name: layer.transfers.tolist() for name, layer in layers.items()},
+    )
+
+
+def tiles(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """By layer, how the contents of each tile are distributed, coarsest tile first.
+
+    The edges are the same in every epoch: the nominal bounds, widened by two standard deviations
+    of their spread between devices; what lies beyond counts into the outermost bins.
+    """
+    found = {}
+    for name, layer in analog_layers(model).items():
+        contents = layer.tiles.numpy()
+        rule = layer.algorithm
+        low = min(d.w_min * (1 + 2 * d.spread()["w_min"]) for d in rule.devices())
+        high = max(d.w_max * (1 + 2 * d.spread()["w_max"]) for d in rule.devices())
+        edges = np.linspace(low, high, _BINS + 1)
+        # Clipped to within the outer bins in double precision, as the edges are.
+        inside = np.clip(contents.astype(np.float64), low, high)
+        found[name] = {
+            "edges": edges.tolist(),
+            "counts": [np.histogram(tile, edges)[0].tolist() for tile in inside],
+            "mean": contents.mean(axis=(1, 2), dtype=np.float64).tolist(),
+            "std": contents.std(axis=(1, 2), dtype=np.float64).tolist(),
+            "scale": float(layer.scale.detach()),
+            "gamma": [rule.ratio**n for n in range(rule.count)],
+        }
+    return found
+
+
+@contextmanager
+def board(folder: Path, purge_step: int | None) -> Iterator[Any]:
+    """A TensorBoard writer; on resume, what was written from `purge_step` on is hidden."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(folder), purge_step=purge_step)
+    try:
+        yield writer
+    finally:
+        writer.close()
+
+
+def to_board(writer: Any, found: list[dict[str, Any]]) -> None:
+    """Show the records of an epoch in TensorBoard."""
+    for record in found:
+        epoch = record["epoch"]
+        if record["kind"] == "epoch":
+            for part in ("train", "val"):
+                writer.add_scalar(f"loss/{part}", record[f"{part}_loss"], epoch)
+                writer.add_scalar(f"accuracy/{part}", record[f"{part}_accuracy"], epoch)
+            writer.add_scalar("lr", record["lr"], epoch)
+        else:
+            for name, layer in record["layers"].items():
+                for n, std in enumerate(layer["std"]):
+                    writer.add_scalar(f"tile_std/{name}/{n}", std, epoch)
+    writer.flush()

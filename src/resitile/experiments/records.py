@@ -1,0 +1,188 @@
+"""The run folder: where everything lies, and the two record files. Needs no torch.
+
+`metrics.jsonl` has one JSON object a line. Kind "epoch": `epoch` (from 1), `train_loss`,
+`train_accuracy`, `val_loss`, `val_accuracy`, `lr`, `wall_s` and `steps` (both since the start of the
+run), `stage` (tile that a warm start fills, or null), `pulses` and `transfers` (per layer, per tile,
+since the start). Kind "tiles", analog runs only: what every tile holds, see `runner`.
+`summary.json` is written at the very end; a run without it is unfinished.
+"""
+
+import errno
+import json
+import os
+import platform
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import resitile
+from resitile.errors import CheckpointError, ResitileError
+
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.toml"
+
+    @property
+    def metrics(self) -> Path:
+        """One line per epoch and kind."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def summary(self) -> Path:
+        """What came out; exists when the run is finished."""
+        return self.path / "summary.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last saved state."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Event files of TensorBoard."""
+        return self.path / "tensorboard"
+
+    @property
+    def report(self) -> Path:
+        """The page about this run."""
+        return self.path / "report.html"
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is anything in the folder."""
+        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+
+def write_atomic(path: Path, content: bytes | memoryview) -> None:
+    """Write a file so that at any time either the old or the whole new content is there.
+
+    Raises:
+        ResitileError: if it cannot be written; the old file is as it was.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> ResitileError:
+    """What to say when a file of the run cannot be written."""
+    remedy = (
+        "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
+    )
+    return ResitileError(
+        f"cannot write {path}: {error.strerror or error}; what was saved before is intact: "
+        f"{remedy} and go on with --resume"
+    )
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON by `write_atomic`; NaN is refused."""
+    text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
+    write_atomic(path, (text + "\n").encode())
+
+
+def append_metrics(path: Path, records: list[dict[str, Any]]) -> None:
+    """Add lines to metrics.jsonl.
+
+    Raises:
+        ResitileError: if it cannot be written.
+    """
+    lines = "".join(json.dumps(r, allow_nan=False) + "\n" for r in records)
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """All records; a last line that was cut off in the middle does not count."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+        if not line.endswith("\n"):
+            break
+    return records
+
+
+def cut_metrics(path: Path, epoch: int) -> None:
+    """Drop what was recorded after an epoch, as a run does that goes on from there.
+
+    Raises:
+        CheckpointError: if epochs up to there are missing.
+    """
+    try:
+        kept = [r for r in read_metrics(path) if r["epoch"] <= epoch]
+    except FileNotFoundError:
+        kept = []
+    epochs = [r["epoch"] for r in kept if r["kind"] == "epoch"]
+    if epochs != list(range(1, epoch + 1)):
+        raise CheckpointError(
+            f"{path} holds the epochs {epochs}, but the checkpoint beside it stands after epoch "
+            f"{epoch}; put the file back, or start anew with --overwrite"
+        )
+    lines = "".join(json.dumps(r, allow_nan=False) + "\n" for r in kept)
+    write_atomic(path, lines.encode())
+
+
+def read_summary(folder: RunFolder) -> dict[str, Any] | None:
+    """What a finished run wrote; None for one that is not finished.
+
+    Raises:
+        CheckpointError: if the file is damaged.
+    """
+    try:
+        content = json.loads(folder.summary.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(
+            f"{folder.summary} is damaged ({error}); delete that file and use --resume: the run "
+            "then writes it anew from its last checkpoint"
+        ) from error
+    if not isinstance(content, dict) or "config_hash" not in content:
+        raise CheckpointError(f"{folder.summary} is not the summary of a run; delete that file")
+    return content
+
+
+def environment(threads: int) -> dict[str, Any]:
+    """Versions and machine, for the record."""
+
+    def of(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    return {
+        "resitile": resitile.__version__,
+        **{package: of(package) for package in ("torch", "numba", "numpy")},
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "threads": threads,
+    }

@@ -1,0 +1,283 @@
+"""One training run, from a configuration to a run folder."""
+
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+import resitile
+from resitile.errors import ConfigError, UpdateError
+from resitile.experiments import checkpoint, config as configs, measure, records
+from resitile.experiments.checkpoint import Position
+from resitile.experiments.config import Config
+from resitile.experiments.observer import Observer
+from resitile.experiments.records import RunFolder
+from resitile.experiments.stop import Stopped, StopRequest, stop_request
+from resitile.experiments.task import Learner, Task, build, evaluate, generator, load_task
+
+
+def run(
+    config: Config,
+    runs_dir: Path,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Train as the configuration says, in the folder `runs_dir / config.name`.
+
+    Args:
+        config: what to do.
+        runs_dir: parent of the run's folder.
+        resume: go on with a run that was interrupted; the result is that of an uninterrupted run,
+            to the bit. A finished run is left as it is.
+        overwrite: delete an earlier run of this name first.
+        observer: is told about every step and epoch.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        ConfigError: if the request is wrong; nothing was touched.
+        Stopped: after Ctrl-C; a checkpoint was saved.
+        CheckpointError: if the run cannot be resumed.
+        UpdateError: if the loss is no longer finite; the last epoch's checkpoint is kept.
+    """
+    observer = observer or Observer()
+    folder = RunFolder(runs_dir / config.name)
+    finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
+    if finished is not None:
+        observer.finished_before(finished)
+        return finished
+    threads = torch.get_num_threads(), resitile.get_num_threads()
+    torch.set_num_threads(config.train.threads)
+    resitile.set_num_threads(config.train.threads)
+    try:
+        with stop_request() as request, torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(config.seed)
+            task, learner = load_task(config), build(config)
+            if resume:
+                position = checkpoint.load(folder.checkpoint, learner, config.hash)
+                records.cut_metrics(folder.metrics, position.epoch)
+            else:
+                position = _begin(config, folder, learner)
+            return _Run(config, folder, task, learner, position, observer, request).go()
+    finally:
+        torch.set_num_threads(threads[0])
+        resitile.set_num_threads(threads[1])
+
+
+def check_folder(
+    config: Config, folder: RunFolder, *, resume: bool, overwrite: bool
+) -> dict[str, Any] | None:
+    """Check that the folder allows what was asked; the summary if there is nothing left to do.
+
+    Raises:
+        ConfigError: if it does not.
+    """
+    if resume and overwrite:
+        raise ConfigError("--resume and --overwrite exclude each other: give one of them")
+    if folder.exists and not folder.config.is_file() and (resume or overwrite):
+        raise ConfigError(
+            f"{folder.path} holds no run (there is no config.toml in it); choose another name"
+        )
+    if not resume:
+        if folder.exists and not overwrite:
+            raise ConfigError(
+                f"a run called {config.name!r} exists in {folder.path}: go on with it by --resume, "
+                'replace it by --overwrite, or choose another name: --set name="..."'
+            )
+        return None
+    if not folder.exists:
+        raise ConfigError(f"there is no run to resume in {folder.path}; leave --resume out")
+    differences = configs.load(folder.config).differences(config)
+    if differences:
+        raise ConfigError(
+            f"{folder.path} was started with other settings ({'; '.join(differences)}); resume "
+            f"with those ({folder.config}), or use --overwrite or another name"
+        )
+    return records.read_summary(folder)
+
+
+def _begin(config: Config, folder: RunFolder, learner: Learner) -> Position:
+    """Make the run folder; an older one goes only now, when all settings have been checked."""
+    try:
+        if folder.path.exists():
+            shutil.rmtree(folder.path)
+        folder.path.mkdir(parents=True)
+    except OSError as error:
+        raise records.cannot_write(folder.path, error) from error
+    records.write_atomic(folder.config, config.toml().encode())
+    records.append_metrics(folder.metrics, [])
+    position = Position()
+    checkpoint.save(folder.checkpoint, learner, position, config.hash)
+    return position
+
+
+class _Run:
+    """The loop over epochs and steps."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: RunFolder,
+        task: Task,
+        learner: Learner,
+        position: Position,
+        observer: Observer,
+        request: StopRequest,
+    ) -> None:
+        self.config, self.folder, self.task, self.learner = config, folder, task, learner
+        self.position, self.observer, self.request = position, observer, request
+        self.hash = config.hash
+        self.epochs = config.train.epochs
+        self.steps_per_epoch = -(-len(task.train) // config.data.batch_size)
+        self._before, self._started = position.wall_s, time.perf_counter()
+
+    def go(self) -> dict[str, Any]:
+        """Train what is left, then test once."""
+        self.observer.start(self.config, self.epochs, self.steps_per_epoch, self.position)
+        first = self.position.epoch + 1
+        with measure.board(self.folder.tensorboard, purge_step=first if first > 1 else None) as board:
+            while self.position.epoch < self.epochs:
+                self._epoch()
+                found = self._close_epoch()
+                measure.to_board(board, found)
+                if self.request.asked and self.position.epoch < self.epochs:
+                    self._stop()
+        summary = self._summary()
+        records.write_json(self.folder.summary, summary)
+        self.observer.end(summary)
+        return summary
+
+    def _epoch(self) -> None:
+        """The steps of one epoch that are still to do."""
+        train, at, batch = self.task.train, self.position, self.config.data.batch_size
+        model, optimizer = self.learner.model, self.learner.optimizer
+        order = torch.randperm(
+            len(train), generator=generator(self.config.seed, "order", at.epoch + 1)
+        )
+        model.train()
+        last = time.perf_counter()
+        warm = False  # the session's first step loads the kernels: it is not timed
+        while at.step < self.steps_per_epoch:
+            chosen = order[at.step * batch : (at.step + 1) * batch]
+            labels = train.labels.index_select(0, chosen)
+            out = model(train.images.index_select(0, chosen))
+            loss = F.nll_loss(out, labels)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise self._not_finite(value)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            at.loss_sum += value * len(labels)
+            at.correct += int((out.detach().argmax(1) == labels).sum())
+            at.seen += len(labels)
+            at.step += 1
+            at.steps += 1
+            now = time.perf_counter()
+            if warm:
+                at.timed_s += now - last
+                at.timed_steps += 1
+            self.observer.step(at, value)
+            if self.request.asked and at.step < self.steps_per_epoch:
+                self._stop()
+            last, warm = time.perf_counter(), True
+
+    def _close_epoch(self) -> list[dict[str, Any]]:
+        """Validate, record, adapt the schedule, save."""
+        at, learner = self.position, self.learner
+        self.observer.evaluating("validation")
+        val_loss, val_accuracy = evaluate(learner.model, self.task.validation)
+        if not math.isfinite(val_loss):
+            raise self._not_finite(val_loss)
+        train_loss, train_accuracy = at.loss_sum / at.seen, at.correct / at.seen
+        pulses, transfers = measure.counts(learner.model)
+        record = {
+            "kind": "epoch",
+            "epoch": at.epoch + 1,
+            "train_loss": train_loss,
+            "train_accuracy": train_accuracy,
+            "val_loss": val_loss,
+            "val_accuracy": val_accuracy,
+            "lr": float(learner.optimizer.param_groups[0]["lr"]),
+            "wall_s": self._wall_s(),
+            "steps": at.steps,
+            "stage": learner.warm.stage if learner.warm and not learner.warm.finished else None,
+            "pulses": pulses,
+            "transfers": transfers,
+        }
+        found = [record]
+        layers = measure.tiles(learner.model)
+        if layers:
+            found.append({"kind": "tiles", "epoch": at.epoch + 1, "layers": layers})
+        if learner.scheduler:
+            learner.scheduler.step()
+        if learner.warm:
+            learner.warm.step(train_loss)
+        at.epoch += 1
+        at.step, at.seen, at.correct, at.loss_sum = 0, 0, 0, 0.0
+        at.best_val_accuracy = max(at.best_val_accuracy, val_accuracy)
+        records.append_metrics(self.folder.metrics, found)
+        due = at.epoch % self.config.train.checkpoint_every == 0 or at.epoch == self.epochs
+        if due or self.request.asked:
+            self._save()
+        self.observer.epoch(record)
+        return found
+
+    def _summary(self) -> dict[str, Any]:
+        at, model, config = self.position, self.learner.model, self.config
+        self.observer.evaluating("test")
+        val_accuracy = evaluate(model, self.task.validation)[1]
+        test_accuracy = evaluate(model, self.task.test)[1]
+        rule = config.rule()
+        device = None if rule is None else rule.devices()[0]
+        return {
+            "schema": records.SCHEMA,
+            "name": config.name,
+            "algorithm": "Digital" if rule is None else type(rule).__name__,
+            "label": config.title,
+            "device": None if device is None else repr(device),
+            "states": None if device is None else device.states,
+            "tiles": None if rule is None else rule.count,
+            "val_accuracy": val_accuracy,
+            "test_accuracy": test_accuracy,
+            "best_val_accuracy": at.best_val_accuracy,
+            "epochs": at.epoch,
+            "seed": config.seed,
+            "wall_s": self._wall_s(),
+            "steps": at.steps,
+            "ms_per_step": 1000 * at.timed_s / at.timed_steps if at.timed_steps else None,
+            "config_hash": self.hash,
+            "environment": records.environment(config.train.threads),
+            "data": config.data.name,
+            "train_size": len(self.task.train),
+            "val_size": len(self.task.validation),
+            "test_size": len(self.task.test),
+        }
+
+    def _wall_s(self) -> float:
+        return self._before + time.perf_counter() - self._started
+
+    def _save(self) -> None:
+        self.position.wall_s = self._wall_s()
+        checkpoint.save(self.folder.checkpoint, self.learner, self.position, self.hash)
+
+    def _stop(self) -> None:
+        at = self.position
+        self._save()
+        where = f"step {at.step} of epoch {at.epoch + 1}" if at.step else f"epoch {at.epoch}"
+        raise Stopped(f"stopped after {where} of {self.epochs}, saved in {self.folder.path}")
+
+    def _not_finite(self, value: float) -> UpdateError:
+        at, every = self.position, self.config.train.checkpoint_every
+        return UpdateError(
+            f"the loss became {value} in epoch {at.epoch + 1} after {at.step} steps; the "
+            f"checkpoint after epoch {at.epoch - at.epoch % every} is kept in "
+            f"{self.folder.checkpoint}. Lower optimizer.lr (now {self.config.optimizer.lr})"
+        )

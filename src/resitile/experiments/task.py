@@ -1,0 +1,132 @@
+"""From a configuration to what a run works with: images in memory, model, optimizer."""
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.lr_scheduler import StepLR
+
+import resitile
+from resitile import data, models
+from resitile.errors import ConfigError
+from resitile.experiments.config import Config
+
+_EVAL_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images (N, 1, height, width) in [0, 1] and their labels."""
+
+    images: Tensor
+    labels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Task:
+    """The three parts of the data."""
+
+    train: Part
+    validation: Part
+    test: Part
+
+
+@dataclass
+class Learner:
+    """A model and what trains it."""
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: StepLR | None
+    warm: "resitile.WarmStart | None"
+    fingerprint: str
+
+
+def generator(*parts: object) -> torch.Generator:
+    """Random numbers that depend on nothing but `parts`."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
+
+
+def load_task(config: Config) -> Task:
+    """Load the data and cut the validation set off the training set.
+
+    Raises:
+        DataError: if files are missing or damaged.
+        ConfigError: if the data set is unknown or `limit` is larger than it.
+    """
+    settings = config.data
+    found = data.load(settings.name, data_dir=settings.dir)
+    train = torch.arange(len(found.train_labels))
+    test = torch.arange(len(found.test_labels))
+    if settings.limit is not None:
+        if settings.limit > len(train):
+            raise ConfigError(
+                f"data.limit must be at most {len(train)}, the training images of "
+                f"{settings.name}, got {settings.limit}"
+            )
+        train, test = (
+            torch.randperm(len(part), generator=generator(config.seed, "limit", k))[: settings.limit]
+            for k, part in enumerate((train, test))
+        )
+    kept, held_back = data.split(found.train_labels[train], settings.validation, config.seed)
+    if not len(kept) or not len(held_back):
+        raise ConfigError(
+            f"data.validation={settings.validation} of {len(train)} images leaves {len(kept)} for "
+            f"training and {len(held_back)} for validation; both need some"
+        )
+
+    def part(images: Tensor, labels: Tensor, chosen: Tensor) -> Part:
+        return Part(images[chosen].unsqueeze(1).to(torch.float32).div_(255), labels[chosen])
+
+    return Task(
+        part(found.train_images, found.train_labels, train[kept]),
+        part(found.train_images, found.train_labels, train[held_back]),
+        part(found.test_images, found.test_labels, test),
+    )
+
+
+def build(config: Config) -> Learner:
+    """Model and optimizer as they are before the first step; draws from torch's global generator.
+
+    Raises:
+        ConfigError: if the model is unknown or a setting does not fit it.
+    """
+    model = models.create(config.model.name)
+    rule = config.rule()
+    optimizer_type: type[torch.optim.Optimizer] = torch.optim.SGD
+    warm = None
+    if rule is not None:
+        converting = config.resolved()["convert"]
+        model = resitile.convert(model, rule, seed=config.seed, **converting)
+        optimizer_type = resitile.AnalogSGD
+        if config.warm_start is not None:
+            warm = resitile.WarmStart(model, **config.warm_start.model_dump())
+    optimizer = optimizer_type(
+        model.parameters(),
+        lr=config.optimizer.lr,
+        momentum=config.optimizer.momentum,  # type: ignore[call-arg]
+    )
+    scheduler = None
+    if config.optimizer.decay_every:
+        scheduler = StepLR(optimizer, config.optimizer.decay_every, config.optimizer.decay)
+    return Learner(model, optimizer, scheduler, warm, "Digital()" if rule is None else repr(rule))
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, part: Part) -> tuple[float, float]:
+    """Mean loss and accuracy of a model that returns log-probabilities."""
+    model.eval()
+    loss, correct = 0.0, 0
+    for start in range(0, len(part), _EVAL_BATCH):
+        labels = part.labels[start : start + _EVAL_BATCH]
+        out = model(part.images[start : start + _EVAL_BATCH])
+        loss += F.nll_loss(out, labels, reduction="sum").item()
+        correct += int((out.argmax(1) == labels).sum())
+    model.train()
+    return loss / len(part), correct / len(part)
