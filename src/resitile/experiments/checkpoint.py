@@ -80,8 +80,9 @@ def load(path: Path, learner: Learner, config_hash: str) -> Position:
         )
     if state["config_hash"] != config_hash:
         raise CheckpointError(
-            f"{path} was saved by a run with other settings than the config.toml beside it; put "
-            "the right file back, or start anew with --overwrite"
+            f"{path} was saved with other settings than those of the config.toml beside it, or by "
+            f"another version (resitile {state['resitile']}); put the right file back, or "
+            "start anew with --overwrite"
         )
     try:
         learner.model.load_state_dict(state["model"])

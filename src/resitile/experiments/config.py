@@ -1,4 +1,4 @@
-"""The configuration of a run: read from TOML, checked as a whole, written back with all defaults."""
+"""The configuration of a run: read from TOML, checked as a whole, written back in full."""
 
 import dataclasses
 import difflib
@@ -22,6 +22,10 @@ _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _COSMETIC = ("name", "label", "data.dir")
 
 
+def _all_default(table: type[tables.Table]) -> Any:
+    return table.model_validate({})
+
+
 class Config(tables.Table):
     """One training run, as its TOML file says.
 
@@ -34,14 +38,14 @@ class Config(tables.Table):
     name: str
     label: str | None = None
     seed: int = Field(0, ge=0, lt=2**62)
-    data: tables.Data = tables.Data()
-    model: tables.Model = tables.Model()
+    data: tables.Data = _all_default(tables.Data)
+    model: tables.Model = _all_default(tables.Model)
     device: tables.Device | None = None
     algorithm: tables.Algorithm
     convert: tables.Convert | None = None
-    optimizer: tables.Optimizer = tables.Optimizer()
+    optimizer: tables.Optimizer = _all_default(tables.Optimizer)
     warm_start: tables.WarmStart | None = None
-    train: tables.Train = tables.Train()
+    train: tables.Train = _all_default(tables.Train)
 
     @property
     def digital(self) -> bool:

@@ -49,11 +49,11 @@ def tiles(model: nn.Module) -> dict[str, dict[str, Any]]:
 
 
 @contextmanager
-def board(folder: Path, purge_step: int | None) -> Iterator[Any]:
-    """A TensorBoard writer; on resume, what was written from `purge_step` on is hidden."""
+def board(folder: Path, done: int) -> Iterator[Any]:
+    """A TensorBoard writer; what an earlier session wrote after epoch `done` is hidden."""
     from torch.utils.tensorboard import SummaryWriter
 
-    writer = SummaryWriter(str(folder), purge_step=purge_step)
+    writer = SummaryWriter(str(folder), purge_step=done + 1 if done else None)
     try:
         yield writer
     finally:

@@ -1,9 +1,9 @@
 """The run folder: where everything lies, and the two record files. Needs no torch.
 
 `metrics.jsonl` has one JSON object a line. Kind "epoch": `epoch` (from 1), `train_loss`,
-`train_accuracy`, `val_loss`, `val_accuracy`, `lr`, `wall_s` and `steps` (both since the start of the
-run), `stage` (tile that a warm start fills, or null), `pulses` and `transfers` (per layer, per tile,
-since the start). Kind "tiles", analog runs only: what every tile holds, see `runner`.
+`train_accuracy`, `val_loss`, `val_accuracy`, `lr`, `wall_s` and `steps` (both since the start of
+the run), `stage` (tile that a warm start fills, or null), `pulses` and `transfers` (per layer, per
+tile, since the start). Kind "tiles", analog runs only: what every tile holds, see `measure`.
 `summary.json` is written at the very end; a run without it is unfinished.
 """
 
@@ -86,9 +86,7 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
 
 def cannot_write(path: Path, error: OSError) -> ResitileError:
     """What to say when a file of the run cannot be written."""
-    remedy = (
-        "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
-    )
+    remedy = "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
     return ResitileError(
         f"cannot write {path}: {error.strerror or error}; what was saved before is intact: "
         f"{remedy} and go on with --resume"

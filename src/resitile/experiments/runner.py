@@ -11,13 +11,16 @@ from torch.nn import functional as F
 
 import resitile
 from resitile.errors import ConfigError, UpdateError
-from resitile.experiments import checkpoint, config as configs, measure, records
+from resitile.experiments import checkpoint, measure, records
+from resitile.experiments import config as configs
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
 from resitile.experiments.stop import Stopped, StopRequest, stop_request
 from resitile.experiments.task import Learner, Task, build, evaluate, generator, load_task
+
+_UNTIMED = 10  # first steps of a session, in which kernels are compiled or loaded
 
 
 def run(
@@ -136,13 +139,13 @@ class _Run:
         self.hash = config.hash
         self.epochs = config.train.epochs
         self.steps_per_epoch = -(-len(task.train) // config.data.batch_size)
+        self._saved_steps = self._first_step = position.steps
         self._before, self._started = position.wall_s, time.perf_counter()
 
     def go(self) -> dict[str, Any]:
         """Train what is left, then test once."""
         self.observer.start(self.config, self.epochs, self.steps_per_epoch, self.position)
-        first = self.position.epoch + 1
-        with measure.board(self.folder.tensorboard, purge_step=first if first > 1 else None) as board:
+        with measure.board(self.folder.tensorboard, self.position.epoch) as board:
             while self.position.epoch < self.epochs:
                 self._epoch()
                 found = self._close_epoch()
@@ -163,7 +166,6 @@ class _Run:
         )
         model.train()
         last = time.perf_counter()
-        warm = False  # the session's first step loads the kernels: it is not timed
         while at.step < self.steps_per_epoch:
             chosen = order[at.step * batch : (at.step + 1) * batch]
             labels = train.labels.index_select(0, chosen)
@@ -173,7 +175,7 @@ class _Run:
             if not math.isfinite(value):
                 raise self._not_finite(value)
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             at.loss_sum += value * len(labels)
             at.correct += int((out.detach().argmax(1) == labels).sum())
@@ -181,13 +183,13 @@ class _Run:
             at.step += 1
             at.steps += 1
             now = time.perf_counter()
-            if warm:
+            if at.steps - self._first_step > _UNTIMED:
                 at.timed_s += now - last
                 at.timed_steps += 1
             self.observer.step(at, value)
             if self.request.asked and at.step < self.steps_per_epoch:
                 self._stop()
-            last, warm = time.perf_counter(), True
+            last = time.perf_counter()
 
     def _close_epoch(self) -> list[dict[str, Any]]:
         """Validate, record, adapt the schedule, save."""
@@ -267,6 +269,7 @@ class _Run:
     def _save(self) -> None:
         self.position.wall_s = self._wall_s()
         checkpoint.save(self.folder.checkpoint, self.learner, self.position, self.hash)
+        self._saved_steps = self.position.steps
 
     def _stop(self) -> None:
         at = self.position
@@ -275,9 +278,9 @@ class _Run:
         raise Stopped(f"stopped after {where} of {self.epochs}, saved in {self.folder.path}")
 
     def _not_finite(self, value: float) -> UpdateError:
-        at, every = self.position, self.config.train.checkpoint_every
+        at = self.position
         return UpdateError(
-            f"the loss became {value} in epoch {at.epoch + 1} after {at.step} steps; the "
-            f"checkpoint after epoch {at.epoch - at.epoch % every} is kept in "
-            f"{self.folder.checkpoint}. Lower optimizer.lr (now {self.config.optimizer.lr})"
+            f"the loss became {value} in epoch {at.epoch + 1} after {at.step} steps. Lower "
+            f"optimizer.lr (now {self.config.optimizer.lr}). The last good state, after "
+            f"{self._saved_steps} steps in all, is kept in {self.folder.checkpoint}"
         )

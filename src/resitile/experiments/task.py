@@ -53,6 +53,10 @@ def generator(*parts: object) -> torch.Generator:
     return torch.Generator().manual_seed(int.from_bytes(digest[:7]))
 
 
+def _shuffled(count: int, seed: int, k: int) -> Tensor:
+    return torch.randperm(count, generator=generator(seed, "limit", k))
+
+
 def load_task(config: Config) -> Task:
     """Load the data and cut the validation set off the training set.
 
@@ -71,7 +75,7 @@ def load_task(config: Config) -> Task:
                 f"{settings.name}, got {settings.limit}"
             )
         train, test = (
-            torch.randperm(len(part), generator=generator(config.seed, "limit", k))[: settings.limit]
+            _shuffled(len(part), config.seed, k)[: settings.limit]
             for k, part in enumerate((train, test))
         )
     kept, held_back = data.split(found.train_labels[train], settings.validation, config.seed)

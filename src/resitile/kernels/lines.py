@@ -68,7 +68,8 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
     """Which columns fire for one vector, and when.
 
     Columns of positive x fill `lines`/`words` from the front, negative ones from the back (what
-    a device does depends on the sign, and lists of one sign need no branch).
+    a device does depends on the sign, and lists of one sign need no branch). `flags` is scratch
+    space, one uint64 for eight columns.
 
     Returns:
         The numbers of positive and of negative columns that fire.
@@ -76,18 +77,24 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
     key = vector_key ^ COLUMNS
     d_in = offset.size
     front, back = 0, 0
+    hits = flags.view(np.uint8)
     if length == 1:
         low, high = halves(key)
         for j in range(d_in):
             t = threshold(x[n, start + offset[j]], scale)
-            flags[j] = line_draw(low, high, j * MAX_BITS) < t
-    for j in range(d_in):
-        if length == 1:
-            word = np.uint32(flags[j])
-        else:
-            word = line_bits(key, j, threshold(x[n, start + offset[j]], scale), length)
-        if word:
-            if x[n, start + offset[j]] > 0:
+            hits[j] = line_draw(low, high, j * MAX_BITS) < t
+    for eight in range(flags.size):
+        if length == 1 and flags[eight] == 0:  # usual with few states: no line of these fires
+            continue
+        for j in range(8 * eight, min(8 * eight + 8, d_in)):
+            value = x[n, start + offset[j]]
+            if length == 1:
+                word = np.uint32(hits[j])
+            else:
+                word = line_bits(key, j, threshold(value, scale), length)
+            if word == 0:
+                continue
+            if value > 0:
                 lines[front], words[front] = j, word
                 front += 1
             else:

@@ -63,7 +63,7 @@ def pulse_events(
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     lines = np.empty(d_in, dtype=np.int64)
     words = np.empty(d_in, dtype=np.uint32)
-    flags = np.empty(d_in, dtype=np.uint8)
+    flags = np.zeros((d_in + 7) // 8, dtype=np.uint64)
     fired = np.empty((rows, _BLOCK), dtype=np.uint32)
     hits = np.empty((rows, _BLOCK), dtype=np.uint8)
     count = np.empty(_BLOCK, dtype=np.uint32)
@@ -73,6 +73,7 @@ def pulse_events(
     row_scale = np.empty(_BLOCK, dtype=np.float32)
     column_scale = np.empty(_BLOCK, dtype=np.float64)
     length = np.empty(_BLOCK, dtype=np.int64)
+    scratch = np.empty(1, dtype=np.float32)
     pulses = 0
     for n in range(images):
         for p0 in range(0, patches, _BLOCK):
@@ -118,6 +119,12 @@ def pulse_events(
                         continue
                     open_slots = fired[i, r] if longest > 1 else _ONE
                     at = row0 + low + i
+                    touched = np.float32(0)
+                    for c in range(front):  # loads that do not wait for one another
+                        touched += tiles[at, lines[c], t] + weight[at, lines[c]]
+                    for c in range(d_in - back, d_in):
+                        touched += tiles[at, lines[c], t] + weight[at, lines[c]]
+                    scratch[0] = touched
                     for side in range(2):
                         begin, end = (0, front) if side == 0 else (d_in - back, d_in)
                         up = (d[n, low + i, p0 + r] > 0) == (side == 1)
@@ -157,7 +164,7 @@ def list_columns(
     Vector v of the chunk (number `first + v`) gets its columns in lines[v] and words[v], as
     `sample_columns` orders them, and spans[v] = (positive, negative) counts.
     """
-    flags = np.empty(offset.size, dtype=np.uint8)
+    flags = np.zeros((offset.size + 7) // 8, dtype=np.uint64)
     patches = starts.size
     for v in range(lengths.size):
         n, p = (first + v) // patches, (first + v) % patches

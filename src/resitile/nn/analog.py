@@ -144,6 +144,8 @@ class AnalogModule(nn.Module):
 
     def _fresh(self) -> None:
         """Start a tape, as in a new object or process."""
+        if not isinstance(self.weight, AnalogWeight):  # unpickled: torch restores the base class
+            self.weight = AnalogWeight(self.weight.detach(), self.weight.requires_grad)
         self.tape = Tape(self.weight._version)
         self.weight.layer = self
 

@@ -79,7 +79,12 @@ def _patterns(given: str | Iterable[str] | None, default: list[str]) -> list[str
 def _choose(
     model: nn.Module, include: list[str], exclude: list[str], *given: object
 ) -> dict[str, nn.Module]:
-    layers = {n: m for n, m in model.named_modules() if type(m) in _PAIRS}
+    kinds = tuple(_PAIRS)
+    layers = {
+        n: m
+        for n, m in model.named_modules()
+        if isinstance(m, kinds) and not isinstance(m, AnalogModule)
+    }
     for pattern in (*(include if given[0] is not None else []), *exclude):
         if not any(fnmatchcase(name, pattern) for name, _ in model.named_modules()):
             raise ConfigError(
@@ -106,14 +111,19 @@ def _refuse(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
     for name, module in model.named_modules(remove_duplicate=True):
         for p_name, parameter in module.named_parameters(recurse=False):
             users.setdefault(id(parameter), []).append(f"{name}.{p_name}".lstrip("."))
-        if isinstance(module, nn.MultiheadAttention):
-            inside = [n for n in chosen if n == name or n.startswith(f"{name}." if name else "")]
-            direct = [n for n, m in chosen.items() if m is module.out_proj]
-            if inside or direct:
-                raise ConfigError(
-                    f"nn.MultiheadAttention {name!r} uses its projections without calling them; "
-                    f'exclude them: exclude=["{name}.*"]'
-                )
+    attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
+    for name, layer in chosen.items():
+        if any(layer is attention.out_proj for attention in attentions):
+            parent = name.rpartition(".")[0]
+            raise ConfigError(
+                f"nn.MultiheadAttention {parent!r} uses its projections without calling them; "
+                f'exclude it: exclude=["{name}"]'
+            )
+        if type(layer) not in _PAIRS:
+            raise ConfigError(
+                f"layer {name!r} is a {type(layer).__name__}, whose own behaviour an analog layer "
+                f'would drop; exclude it: exclude=["{name}"]'
+            )
     for name, layer in chosen.items():
         if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
             raise ConfigError(f"layer {name!r} has a parametrized weight; remove it or exclude it")

@@ -1,0 +1,39 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from resitile.experiments.config import Config
+
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one setting; may be repeated."),
+]
+RunsDir = Annotated[Path, typer.Option(help="Folder that holds the runs.")]
+DataDir = Annotated[
+    Path | None, typer.Option(help="Folder with the original data files; sets data.dir.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of torch and of the engine; sets train.threads.")
+]
+Overwrite = Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")]
+
+
+def read_config(
+    path: Path, settings: list[str] | None, data_dir: Path | None, threads: int | None
+) -> "Config":
+    """The configuration of a file with the options of the command line."""
+    from resitile.experiments.config import load
+
+    overrides = list(settings or [])
+    if data_dir is not None:
+        import json
+
+        overrides.append(f"data.dir={json.dumps(str(data_dir))}")
+    if threads is not None:
+        overrides.append(f"train.threads={threads}")
+    return load(path, overrides)
