@@ -1,0 +1,250 @@
+"""Device laws: closed forms, derived physics, refusals, and laws from outside the package."""
+
+import numpy as np
+import pytest
+import torch
+
+import resitile as rt
+from resitile.errors import ConfigError
+from resitile.kernels.crosspoint import pulse_staircase
+from resitile.tiles import PulseTrain, Tile
+from tests.helpers import mapping_variation
+
+ONE_PULSE = PulseTrain(bits=1, update_management=False, bit_length_management=False)
+
+
+def staircase(device, w0, ups, *, shape=(1, 1), seed=0) -> np.ndarray:
+    """The weights after each pulse of a train, (pulses, crosspoints)."""
+    w = np.full(shape[0] * shape[1], w0, dtype=np.float32)
+    law, spec, table, key = Tile(device, seed).physics
+    made = []
+    for t, up in enumerate(ups):
+        pulse_staircase(law, spec, key, table, w, np.array([up]), np.uint64(1000 + t))
+        made.append(w.copy())
+    return np.array(made)
+
+
+class TestStaircases:
+    @pytest.mark.parametrize("w0", [-1.0, 0.0, 0.3])
+    @pytest.mark.parametrize("states", [4, 50])
+    def test_soft_bounds_up(self, w0, states):
+        device = rt.devices.SoftBounds(states=states, w_min=-1, w_max=1.5, variation="none")
+        n = np.arange(1, 31)
+        expected = 1.5 - (1.5 - w0) * (1 - device.dw_min / 1.5) ** n
+        np.testing.assert_allclose(staircase(device, w0, [True] * 30)[:, 0], expected, atol=1e-5)
+
+    @pytest.mark.parametrize("w0", [1.5, 0.0, -0.3])
+    def test_soft_bounds_down(self, w0):
+        device = rt.devices.SoftBounds(states=20, w_min=-1, w_max=1.5, variation="none")
+        n = np.arange(1, 31)
+        expected = -1 + (w0 + 1) * (1 - device.dw_min) ** n
+        np.testing.assert_allclose(staircase(device, w0, [False] * 30)[:, 0], expected, atol=1e-5)
+
+    @mapping_variation
+    def test_soft_bounds_with_spread_use_every_crosspoints_own_step_and_bound(self):
+        device = rt.devices.SoftBounds(states=100, variation={"cycle": 0})
+        own = {k: v.ravel() for k, v in Tile(device, 5).crosspoints((20, 10)).items()}
+        up = staircase(device, 0.0, [True] * 25, shape=(20, 10), seed=5)
+        rest = np.clip(1 - own["step_up"] / own["w_max"], 0, None)
+        n = np.arange(1, 26)[:, None]
+        np.testing.assert_allclose(up, own["w_max"] * (1 - rest**n), atol=1e-5)
+
+    def test_pulsed_update_climbs_the_same_staircase(self):
+        device = rt.devices.SoftBounds(states=10, variation="none")
+        w, one = torch.zeros(1, 1), torch.ones(1, 1)
+        for n in range(1, 8):
+            w = rt.pulsed_update(w, one, -one, device, lr=device.dw_min, seed=n, train=ONE_PULSE)
+            assert w.item() == pytest.approx(1 - 0.8**n, abs=1e-6)
+
+    def test_constant_step_climbs_evenly_and_stops_at_the_bound(self):
+        device = rt.devices.ConstantStep(states=4, variation="none")
+        steps = staircase(device, -1.0, [True] * 6)[:, 0]
+        np.testing.assert_allclose(steps, [-0.5, 0, 0.5, 1, 1, 1], atol=1e-6)
+
+    def test_linear_step_between_the_two(self):
+        device = rt.devices.LinearStep(states=20, gamma_up=0.5, gamma_down=0.25, variation="none")
+        up = staircase(device, 0.0, [True] * 5)[:, 0]
+        np.testing.assert_allclose(up, 2 * (1 - 0.95 ** np.arange(1, 6)), atol=1e-6)
+        down = staircase(device, 0.0, [False] * 5)[:, 0]
+        np.testing.assert_allclose(down, -4 * (1 - 0.975 ** np.arange(1, 6)), atol=1e-6)
+
+
+class TestDerivedPhysics:
+    def test_states_and_dw_min(self):
+        assert rt.devices.SoftBounds(states=4).dw_min == 0.5
+        assert rt.devices.SoftBounds(states=10, w_min=-0.6, w_max=0.6).dw_min == pytest.approx(0.12)
+
+    @pytest.mark.parametrize("w", [-0.9, 0.0, 0.4])
+    def test_f_and_g(self, w):
+        soft = rt.devices.SoftBounds(w_min=-2, w_max=2)
+        assert (soft.symmetric(w), soft.asymmetric(w)) == pytest.approx((1, w / 2))
+        flat = rt.devices.ConstantStep()
+        assert (flat.symmetric(w), flat.asymmetric(w)) == (1, 0)
+
+    @pytest.mark.parametrize("up_down", [-0.4, 0.0, 0.1, 0.5])
+    def test_symmetric_point(self, up_down):
+        device = rt.devices.SoftBounds(w_min=-0.8, w_max=1.2, up_down=up_down, variation="none")
+        s_up, s_down = device.step_up, device.step_down
+        expected = (s_up - s_down) / (s_up / 1.2 - s_down / -0.8)
+        assert device.symmetric_point == pytest.approx(expected, abs=1e-9)
+        fine = device.replace(states=20000)
+        up, down = staircase(fine, expected, [True, False])[:, 0]
+        assert up - expected > 0
+        assert down == pytest.approx(expected, abs=1e-6)
+
+    def test_up_down_weakens_one_direction(self):
+        device = rt.devices.ConstantStep(states=10, up_down=0.2)
+        assert (device.step_up, device.step_down) == pytest.approx((0.2, 0.16))
+        device = rt.devices.ConstantStep(states=10, up_down=-0.2)
+        assert (device.step_up, device.step_down) == pytest.approx((0.16, 0.2))
+
+    def test_a_law_without_a_symmetric_point_says_so(self):
+        with pytest.raises(ConfigError, match="no symmetric point"):
+            _ = rt.devices.ConstantStep(up_down=0.1).symmetric_point
+
+
+class TestSpread:
+    def test_none_makes_all_crosspoints_nominal(self):
+        own = Tile(rt.devices.SoftBounds(states=4, variation="none"), 3).crosspoints((5, 6))
+        for name, value in {"w_min": -1, "w_max": 1, "step_up": 0.5, "step_down": 0.5}.items():
+            np.testing.assert_array_equal(own[name], np.full((5, 6), value, dtype=np.float32))
+
+    def test_the_default_keeps_bounds_in_order_and_steps_positive(self):
+        own = Tile(rt.devices.SoftBounds(states=4), 3).crosspoints((200, 200))
+        assert (own["w_min"] < 0).all()
+        assert (own["w_max"] > 0).all()
+        assert (own["step_up"] >= 0).all()
+        assert (own["step_down"] >= 0).all()
+
+    def test_a_mapping_changes_single_entries_of_the_default(self):
+        spread = rt.devices.SoftBounds(variation={"cycle": 0.0}).spread()
+        assert spread == {"dw_min": 0.3, "w_min": 0.3, "w_max": 0.3, "up_down": 0.01, "cycle": 0.0}
+
+    @mapping_variation
+    def test_a_mapping_works_wherever_a_device_does(self):
+        device = rt.devices.SoftBounds(variation={"cycle": 0.0})
+        assert hash(device) == hash(rt.devices.SoftBounds(variation={"cycle": 0.0}))
+        assert Tile(device, 0).crosspoints((2, 2))["w_max"].shape == (2, 2)
+
+    def test_the_seed_decides_and_the_shape_of_the_rest_does_not(self):
+        device = rt.devices.SoftBounds(states=4)
+        one, again, other = (Tile(device, s).crosspoints((4, 5)) for s in (1, 1, 2))
+        np.testing.assert_array_equal(one["w_max"], again["w_max"])
+        assert (one["w_max"] != other["w_max"]).any()
+
+
+class TestRefusals:
+    @pytest.mark.parametrize(
+        ("fields", "message"),
+        [
+            ({"states": 1}, "states must be at least 2, got 1"),
+            ({"states": float("nan")}, "states must be finite"),
+            ({"states": "4"}, "states must be a number, got '4'"),
+            ({"states": True}, "states must be a number"),
+            ({"w_min": 1, "w_max": -1}, "w_min < 0 < w_max"),
+            ({"w_min": 0.1}, "w_min < 0 < w_max"),
+            ({"w_max": 0}, "w_min < 0 < w_max"),
+            ({"w_max": float("inf")}, "w_max must be finite"),
+            ({"up_down": 1}, "up_down must lie in"),
+            ({"cycle_noise": "mult"}, "multiplicative"),
+            ({"log_normal": 1}, "log_normal must be true or false"),
+            ({"variation": "some"}, '"default", "none"'),
+            ({"variation": {"dw_mim": 0.1}}, "'dw_mim' is unknown; allowed: dw_min"),
+            ({"variation": {"dw_min": -0.1}}, "dw_min must be a number >= 0"),
+            ({"variation": {"dw_min": float("nan")}}, "dw_min must be a number >= 0"),
+        ],
+    )
+    def test_impossible_settings(self, fields, message):
+        with pytest.raises(ConfigError, match=message):
+            rt.devices.SoftBounds(**fields)
+
+    def test_unknown_names(self):
+        with pytest.raises(ConfigError, match="did you mean 'soft_bounds'"):
+            rt.devices.create("soft_bound")
+        with pytest.raises(ConfigError, match="no field 'stats'; allowed: states"):
+            rt.devices.create("soft_bounds", stats=4)
+        with pytest.raises(TypeError):
+            rt.devices.SoftBounds(stats=4)
+
+    @pytest.mark.parametrize("gamma", [-0.1, 1.1])
+    def test_slopes_outside_their_range(self, gamma):
+        with pytest.raises(ConfigError, match=r"gamma_up must lie in \[0, 1\]"):
+            rt.devices.LinearStep(gamma_up=gamma)
+
+    def test_laws_are_final_and_complete(self):
+        with pytest.raises(ConfigError, match="laws are final"):
+            type("Sub", (rt.devices.SoftBounds,), {}, name="sub")
+        with pytest.raises(ConfigError, match=r"@staticmethod q_up\(w, p\)"):
+            type("Half", (rt.Device,), {}, name="half")
+        with pytest.raises(ConfigError, match="give the law a name"):
+            type("Nameless", (rt.Device,), {})
+        with pytest.raises(ConfigError, match="abstract"):
+            rt.Device()
+
+
+class TestOwnLaws:
+    """Laws defined outside the package, as in a notebook."""
+
+    @staticmethod
+    def cubic():
+        class Cubic(rt.Device, name="cubic"):
+            bend: float = 0.5
+
+            @staticmethod
+            def q_up(w, p):
+                return (1 - w / p[1]) * (1 - p[2] * w * w)
+
+            @staticmethod
+            def q_down(w, p):
+                return (1 - w / p[0]) * (1 - p[2] * w * w)
+
+        return Cubic
+
+    def test_cubic_runs_through_the_engine(self):
+        device = self.cubic()(states=10, bend=0.3, variation="none")
+        w = np.float32(0.6)
+        up = rt.pulsed_update(
+            torch.full((3, 1), float(w)), torch.ones(1, 1), -torch.ones(1, 3), device,
+            lr=device.dw_min, seed=0, train=ONE_PULSE,
+        )  # fmt: skip
+        expected = 0.6 + 0.2 * (1 - 0.6) * (1 - 0.3 * 0.36)
+        np.testing.assert_allclose(up.numpy(), expected, rtol=1e-6)
+        assert rt.devices.create("cubic", bend=0.2).bend == 0.2
+
+    @mapping_variation
+    def test_cubic_with_spread_of_its_own_field(self):
+        device = self.cubic()(states=10, bend=0.3, variation={"bend": 0.1, "cycle": 0})
+        own = {k: v.ravel() for k, v in Tile(device, 1).crosspoints((10, 10)).items()}
+        w = staircase(device, 0.0, [True, True], shape=(10, 10), seed=1)
+        first = np.minimum(own["step_up"], own["w_max"])
+        q = (1 - first / own["w_max"]) * (1 - own["bend"] * first**2)
+        expected = np.minimum(first + own["step_up"] * q, own["w_max"])
+        np.testing.assert_allclose(w[1], expected, atol=1e-6)
+
+    def test_an_edited_law_is_not_served_by_an_old_kernel(self):
+        def define(step):
+            class Edited(rt.Device, name="edited"):
+                @staticmethod
+                def q_up(w, p):
+                    return step
+
+                @staticmethod
+                def q_down(w, p):
+                    return 1.0
+
+            return Edited
+
+        for step in (0.5, 0.25, 0.5):
+            law = define(step)
+            assert staircase(law(states=10, variation="none"), 0.0, [True])[0, 0] == pytest.approx(
+                0.2 * step
+            )
+
+    def test_a_name_in_use_is_refused(self):
+        with pytest.raises(ConfigError, match="'soft_bounds' is taken"):
+            type(
+                "Mine",
+                (rt.Device,),
+                {"q_up": staticmethod(lambda w, p: 1), "q_down": staticmethod(lambda w, p: 1)},
+                name="soft_bounds",
+            )
