@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import zipfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,14 @@ from resitile.experiments.records import write_atomic
 from resitile.experiments.task import Learner
 
 FORMAT = 1
+_DAMAGE = (
+    zipfile.BadZipFile,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+)
 
 
 @dataclass
@@ -105,7 +114,13 @@ def _read(path: Path) -> dict[str, Any]:
         "the run anew with --overwrite"
     )
     try:
-        state = torch.load(io.BytesIO(path.read_bytes()), weights_only=True)
+        content = io.BytesIO(path.read_bytes())
+        with zipfile.ZipFile(content) as archive:
+            wrong = archive.testzip()  # torch itself does not compare the check sums
+        if wrong is not None:
+            raise zipfile.BadZipFile(f"check sum of {wrong}")
+        content.seek(0)
+        state = torch.load(content, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(
             f"there is no checkpoint {path}: the run stopped before its first one; start it anew "
@@ -113,7 +128,7 @@ def _read(path: Path) -> dict[str, Any]:
         ) from None
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error
-    except (RuntimeError, pickle.UnpicklingError, EOFError, LookupError, ValueError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"{damaged} ({type(error).__name__})") from error
     if not isinstance(state, dict) or "format" not in state:
         raise CheckpointError(f"{damaged} (it is no checkpoint of a run)")

@@ -1,0 +1,77 @@
+"""Comparisons: one task, finished runs reused, unfinished ones continued."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resitile.errors import ConfigError
+from resitile.experiments.compare import compare
+from resitile.experiments.config import Config
+from resitile.experiments.observer import Observer
+
+MakeConfig = Callable[..., Config]
+
+
+class Log(Observer):
+    """What happened, run by run; may crash after some steps of a run."""
+
+    def __init__(self, crash_in: str | None = None) -> None:
+        self.events: list[tuple[str, str, int]] = []
+        self._crash_in, self._name = crash_in, ""
+
+    def start(self, config: Config, epochs: int, steps_per_epoch: int, position: Any) -> None:
+        self._name = config.name
+        self.events.append(("start", config.name, position.steps))
+
+    def step(self, position: Any, loss: float) -> None:
+        if self._name == self._crash_in and position.steps == 15:
+            raise RuntimeError("crash")
+
+    def finished_before(self, summary: dict[str, Any]) -> None:
+        self.events.append(("reused", summary["name"], summary["steps"]))
+
+
+def test_finished_runs_are_reused_and_others_continued(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    both = [make_config(f"name={name}", digital=True) for name in ("one", "two")]
+    with pytest.raises(RuntimeError, match="crash"):
+        compare(both, tmp_path / "out", observer=Log(crash_in="two"))
+    log = Log()
+    folders = compare(both, tmp_path / "out", observer=log)
+    assert folders == [tmp_path / "out" / "one", tmp_path / "out" / "two"]
+    assert log.events == [("reused", "one", 22), ("start", "two", 11)]
+    log = Log()
+    compare(both, tmp_path / "out", overwrite=True, observer=log)
+    assert log.events == [("start", "one", 0), ("start", "two", 0)]
+
+
+def test_a_folder_with_other_settings_stops_it_before_the_first_run(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    compare([make_config("name=two", "train.epochs=1", digital=True)], out)
+    wanted = [make_config(f"name={name}", digital=True) for name in ("one", "two")]
+    with pytest.raises(ConfigError, match=r"train\.epochs: 1 -> 2"):
+        compare(wanted, out)
+    assert not (out / "one").exists()
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("name=tiny", "two runs are called 'tiny'"),
+        ("data.limit=61", "data.limit=61, but 'tiny' has 60"),
+        ("data.validation=0.5", "data.validation"),
+        ("model.name=other", "model.name"),
+    ],
+)
+def test_runs_that_do_not_belong_together_are_refused(
+    make_config: MakeConfig, tmp_path: Path, setting: str, words: str
+) -> None:
+    name = () if setting.startswith("name") else ("name=other",)
+    with pytest.raises(ConfigError, match=words):
+        compare([make_config(), make_config(setting, *name)], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
