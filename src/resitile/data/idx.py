@@ -22,7 +22,6 @@ from resitile.data.base import Dataset
 from resitile.errors import DataError
 
 ENVIRONMENT = "RESITILE_DATA"
-_UBYTE = 8  # the type code of unsigned bytes
 
 
 @dataclass(frozen=True)
@@ -73,19 +72,17 @@ class IdxSource:
                 f"the data folder {data_dir} does not exist; give a folder that holds the "
                 f"original files of {self.name} (--data-dir or {ENVIRONMENT}), or none to download"
             )
-        for folder in (data_dir, data_dir / self.name):
+        for folder in (data_dir / self.name, data_dir):
             found = [_present(folder, file) for file in self.files]
             paths = [path for path in found if path is not None]
             if len(paths) == len(self.files):
                 return paths
-            # Another data set may use the same file names, so files that are not ours do not
-            # count as "some of them": only a folder that is this data set's own is incomplete.
-            if paths and folder.name == self.name:
+            if paths:
                 missing = [f.name for f, path in zip(self.files, found, strict=True) if not path]
                 raise DataError(
                     f"{folder} holds {len(paths)} of the {len(self.files)} files of {self.name}; "
-                    f"missing: {', '.join(missing)} (with or without .gz). Add them, or remove "
-                    "the folder to download all"
+                    f"missing: {', '.join(missing)} (with or without .gz). Add them, or name a "
+                    "folder without any of them to download all"
                 )
         return None
 
@@ -138,8 +135,7 @@ def read(path: Path, file: IdxFile) -> Tensor:
 
 
 def _decode(content: bytes) -> Tensor:
-    zero, kind, dimensions = struct.unpack(">HBB", content[:4])
-    assert zero == 0 and kind == _UBYTE, "verified by hash, so this is a wrong hash in the package"
+    dimensions = content[3]  # the header's other bytes are known: the content was verified
     shape = struct.unpack(f">{dimensions}I", content[4 : 4 + 4 * dimensions])
     array = np.frombuffer(content, np.uint8, offset=4 + 4 * dimensions).reshape(shape)
     tensor = torch.from_numpy(array.copy())

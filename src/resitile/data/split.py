@@ -42,7 +42,7 @@ def split(labels: Tensor, fraction: float, seed: int = 0) -> tuple[Tensor, Tenso
 
 def _quotas(shares: np.ndarray) -> np.ndarray:
     """Whole numbers nearest to `shares` with the rounded sum of them (largest remainders)."""
-    counts = np.floor(shares).astype(np.int64)
+    counts: np.ndarray = np.floor(shares).astype(np.int64)
     missing = round(float(shares.sum())) - int(counts.sum())
     counts[np.argsort(counts - shares, kind="stable")[:missing]] += 1
     return counts

@@ -1,0 +1,70 @@
+"""The list of networks, and how one is made."""
+
+import difflib
+import importlib
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+from torch import nn
+
+from resitile.errors import ConfigError
+
+_Model = TypeVar("_Model", bound=type[nn.Module])
+_MODELS: dict[str, type[nn.Module]] = {}
+
+
+def model(name: str) -> Callable[[_Model], _Model]:
+    """Decorator: file a class of networks, made without arguments, under `name`."""
+
+    def add(cls: _Model) -> _Model:
+        _MODELS[name] = cls
+        return cls
+
+    return add
+
+
+def names() -> list[str]:
+    """The names that `create` takes."""
+    return sorted(_MODELS)
+
+
+def create(name: str, *, seed: int | None = None) -> nn.Module:
+    """A new network with random weights.
+
+    Args:
+        name: one of `names()`, or `module:Class` (or a function) of your own.
+        seed: the weights depend on nothing else, and torch's global generator is left as it
+            was; None draws from the global generator, as torch's own modules do.
+
+    Raises:
+        ConfigError: if there is no such network, or if your own is none.
+    """
+    make = _find(name)
+    if seed is None:
+        made = make()
+    else:
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            made = make()
+    if not isinstance(made, nn.Module):
+        raise ConfigError(f"model {name!r} gave {made!r}; it must give a torch.nn.Module")
+    return made
+
+
+def _find(name: str) -> Callable[[], nn.Module]:
+    if ":" in name:
+        module, _, attribute = name.partition(":")
+        try:
+            found: Callable[[], nn.Module] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, ValueError) as error:
+            raise ConfigError(f"model {name!r} cannot be imported: {error}") from error
+        return found
+    if name not in _MODELS:
+        close = difflib.get_close_matches(name, _MODELS, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ConfigError(
+            f"no model is called {name!r}; there are: {', '.join(names())}{hint}. Your own: "
+            "module:Class"
+        )
+    return _MODELS[name]
