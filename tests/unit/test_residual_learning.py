@@ -1,0 +1,214 @@
+"""The transfer schedule and the warm start of multi-tile residual learning."""
+
+import pytest
+import torch
+
+import resitile as rt
+from resitile.errors import ConfigError
+from resitile.nn import AnalogLinear
+
+DEVICE = rt.devices.SoftBounds(states=4)
+
+
+def layer_of(tiles=3, every=2, ratio=3, d_in=4, **settings):
+    rule = rt.algorithms.ResidualLearning(
+        DEVICE, tiles=tiles, transfer_every=every, transfer_ratio=ratio, **settings
+    )
+    layer = AnalogLinear(d_in, 5, bias=False, algorithm=rule, seed=0)
+    layer.program(torch.zeros(5, d_in))
+    return layer
+
+
+def train(layer, steps, lr=0.2, optimizer=None):
+    optimizer = optimizer or rt.AnalogSGD(layer.parameters(), lr=lr)
+    for _ in range(steps):
+        layer(torch.ones(2, layer.in_features)).sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize(("tiles", "every", "ratio"), [(2, 1, 5), (3, 2, 3), (4, 1, 2), (6, 2, 1)])
+@pytest.mark.parametrize("steps", [1, 7, 36])
+def test_transfers_follow_the_periods(tiles, every, ratio, steps):
+    layer = layer_of(tiles, every, ratio)
+    train(layer, steps)
+    finest = tiles - 1
+    counts = [0] + [steps // (every * ratio ** (finest - n)) for n in range(1, tiles)]
+    assert layer.transfers.tolist() == counts
+    assert layer.state["column"].tolist() == [c % layer.in_features for c in counts]
+    assert layer.state["steps"].item() == steps
+
+
+def test_several_columns_at_a_time_and_the_whole_matrix():
+    layer = layer_of(tiles=2, every=2, columns=3)
+    train(layer, 4)
+    assert layer.transfers.tolist() == [0, 6]
+    assert layer.state["column"].tolist() == [0, 6 % 4]
+    layer = layer_of(tiles=2, every=2, columns=0)
+    train(layer, 4)
+    assert layer.transfers.tolist() == [0, 8]
+    assert layer.state["column"].tolist() == [0, 0]
+
+
+def test_the_finest_tile_is_transferred_first_within_a_step():
+    """With all periods 1 and certain pulses, content passes both tiles in one step."""
+    device = rt.devices.ConstantStep(states=8, variation="none")
+    rule = rt.algorithms.ResidualLearning(
+        device, tiles=3, gamma=0.5, transfer_every=1, transfer_ratio=1,
+        transfer_lr=1.0, transfer_lr_growth=1.0, columns=0,
+    )  # fmt: skip
+    layer = AnalogLinear(1, 2, bias=False, algorithm=rule, seed=0)
+    layer.program(torch.zeros(2, 1))
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.25)
+    (-layer(torch.ones(1, 1)).sum()).backward()
+    optimizer.step()
+    assert layer.tiles.flatten().tolist() == [0.25] * 6
+    assert layer.pulses.tolist() == [2, 2, 2]
+
+
+def test_fast_lr_is_absolute_and_scale_transfer_lr_scales():
+    fixed = layer_of(fast_lr=0.2)
+    follows = layer_of()
+    train(fixed, 6, lr=0.01)
+    train(follows, 6, lr=0.2)
+    assert torch.equal(fixed.tiles, follows.tiles)
+    scaled = layer_of(fast_lr=0.2, transfer_lr=10.0, scale_transfer_lr=True)
+    train(scaled, 6, lr=0.01)
+    torch.testing.assert_close(scaled.tiles, fixed.tiles, rtol=1e-6, atol=1e-6)
+
+
+def test_beta_grows_towards_finer_tiles():
+    rule = rt.algorithms.ResidualLearning(DEVICE, transfer_lr=0.1, transfer_lr_growth=1.2)
+    assert [rule.beta(n) for n in (1, 5)] == pytest.approx([0.12, 0.1 * 1.2**5])
+
+
+def test_every_tile_may_have_its_own_device():
+    devices = [rt.devices.ConstantStep(states=s, variation="none") for s in (4, 10, 40)]
+    rule = rt.algorithms.ResidualLearning(devices, tiles=3, transfer_every=1, transfer_ratio=1)
+    layer = AnalogLinear(4, 5, bias=False, algorithm=rule, seed=0)
+    layer.program(torch.zeros(5, 4))
+    train(layer, 30)
+    for tile, device in zip(layer.tiles, devices, strict=True):
+        steps = tile / device.dw_min
+        assert tile.any()
+        torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
+    with pytest.raises(ConfigError, match="2 devices for 3 tiles"):
+        rt.algorithms.ResidualLearning(devices[:2], tiles=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tiles": 1}, "tiles must be a whole number"),
+        ({"tiles": 2.0}, "tiles must be a whole number"),
+        ({"gamma": 0.0}, "gamma must lie in"),
+        ({"gamma": 1.0}, "gamma must lie in"),
+        ({"fast_lr": -0.1}, "fast_lr must be a number"),
+        ({"transfer_every": 0}, "transfer_every must be a whole number"),
+        ({"transfer_ratio": 0}, "transfer_ratio must be a whole number"),
+        ({"transfer_lr": float("nan")}, "transfer_lr must be a number"),
+        ({"columns": -1}, "columns must be a whole number"),
+        ({"scale_transfer_lr": 1}, "scale_transfer_lr must be true or false"),
+        ({"device": "soft_bounds"}, "needs a device"),
+    ],
+)
+def test_impossible_settings(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        rt.algorithms.ResidualLearning(**{"device": DEVICE, **settings})
+
+
+def test_unknown_settings():
+    with pytest.raises(ConfigError, match="no setting 'gama'; allowed: tiles, gamma"):
+        rt.algorithms.create("residual_learning", DEVICE, gama=0.5)
+    with pytest.raises(ConfigError, match="did you mean 'residual_learning'"):
+        rt.algorithms.create("residual_lerning", DEVICE)
+
+
+class TestWarmStart:
+    def test_stages_send_the_finest_tile_straight_to_tile_k(self):
+        layer = layer_of(tiles=4, every=1, ratio=1)
+        layer.program(torch.zeros(5, 4))
+        warm = rt.WarmStart(layer, stage=1, transfer_every=2)
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+        updates = [0, 0, 0, 0]
+        for k in range(3):
+            assert (warm.stage, warm.finished) == (k, False)
+            train(layer, 6, optimizer=optimizer)
+            updates[k] += 3
+            updates[3] += 6
+            assert layer.counts[0].tolist() == updates
+            assert layer.transfers.tolist() == [0, 0, 0, 3 * (k + 1)]
+            warm.step(1.0)
+        assert warm.finished
+        train(layer, 2, optimizer=optimizer)
+        assert layer.transfers.tolist() == [0, 2, 2, 9 + 2]
+
+    def test_a_number_of_calls_per_stage(self):
+        warm = rt.WarmStart(layer_of(tiles=3), stage=2)
+        stages = []
+        for _ in range(6):
+            warm.step(1.0)
+            stages.append(warm.stage)
+        assert stages == [0, 1, 1, 2, 2, 2]
+
+    def test_aggressive_stages_end_at_the_first_rise_and_clear_the_history(self):
+        warm = rt.WarmStart(layer_of(tiles=6))
+        for loss in (3.0, 2.0, 1.0, 1.0):
+            warm.step(loss)
+        assert (warm.stage, len(warm.losses)) == (0, 4)
+        warm.step(1.5)
+        assert (warm.stage, warm.losses) == (1, [])
+        warm.step(9.0)  # after a switch one value alone is no rise
+        assert warm.stage == 1
+
+    def test_later_stages_need_two_rises_in_five_differences(self):
+        warm = rt.WarmStart(layer_of(tiles=7))
+        for _ in range(4):
+            warm.step(1.0)
+            warm.step(2.0)
+        assert warm.stage == 4
+        for loss in (5.0, 6.0, 5.0, 4.0, 3.0):  # four differences: too few to tell
+            warm.step(loss)
+        assert warm.stage == 4
+        warm.step(2.0)  # one rise of five
+        assert warm.stage == 4
+        warm.step(2.5)  # the first rise has left the window
+        assert warm.stage == 4
+        warm.step(2.6)
+        assert (warm.stage, warm.losses) == (5, [])
+
+    def test_its_step_and_period_are_its_own(self):
+        layer = layer_of(transfer_lr=0.1, transfer_lr_growth=2.0)
+        rt.WarmStart(layer, transfer_every=4)
+        assert layer.state["warm_lr"].item() == pytest.approx(0.4)
+        rt.WarmStart(layer, transfer_every=4, transfer_lr=0.7)
+        assert layer.state["warm_lr"].item() == pytest.approx(0.7)
+        assert layer.state["warm_every"].item() == 4
+
+    def test_state_goes_through_a_dict(self):
+        layer = layer_of(tiles=6)
+        warm = rt.WarmStart(layer)
+        for loss in (1.0, 2.0, 3.0, 2.0):
+            warm.step(loss)
+        copy_layer = layer_of(tiles=6)
+        copy = rt.WarmStart(copy_layer)
+        copy.load_state_dict(warm.state_dict())
+        assert (copy.stage, copy.losses) == (warm.stage, warm.losses) == (1, [3.0, 2.0])
+        assert copy_layer.state["stage"].item() == 1
+        warm.step(2.5)
+        copy.step(2.5)
+        assert copy.stage == warm.stage == 2
+        with pytest.raises(ConfigError, match="saved with stage='plateau'"):
+            rt.WarmStart(layer_of(tiles=6), stage=1).load_state_dict(warm.state_dict())
+
+    def test_refusals(self):
+        single = AnalogLinear(2, 2, algorithm=rt.algorithms.SingleTile(DEVICE), seed=0)
+        with pytest.raises(ConfigError, match="1 analog layers and none of them does"):
+            rt.WarmStart(single)
+        mixed = torch.nn.Sequential(layer_of(tiles=2), layer_of(tiles=3))
+        with pytest.raises(ConfigError, match="equally many tiles"):
+            rt.WarmStart(mixed)
+        for settings in ({"stage": 0}, {"stage": "plateu"}, {"transfer_every": 0}):
+            with pytest.raises(ConfigError, match="must be"):
+                rt.WarmStart(layer_of(), **settings)
+        with pytest.raises(ConfigError, match="loss must be finite"):
+            rt.WarmStart(layer_of()).step(float("nan"))
