@@ -6,6 +6,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from typing import Any
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-import numba
 import torch
 
 import resitile as rt
@@ -52,7 +52,9 @@ def report(name: str, times: dict[str, list[float]], against: str, **extra: Any)
     }
     print(f"{name} (ratio against {against})")
     for key, row in rows.items():
-        print(f"  {key:<28} {row['median_ms']:9.3f} ms   {row['ratio']:7.3f}x   {row['calls']} calls")
+        print(
+            f"  {key:<28} {row['median_ms']:9.3f} ms   {row['ratio']:7.3f}x   {row['calls']} calls"
+        )
     save(name, {"against": against, "rows": rows, **extra})
 
 
@@ -63,7 +65,7 @@ def save(name: str, record: dict[str, Any]) -> None:
     record["environment"] = {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "numba": numba.__version__,
+        "numba": version("numba"),
         "resitile": rt.__version__,
         "threads": torch.get_num_threads(),
         "processor": platform.machine(),

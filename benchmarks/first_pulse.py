@@ -1,6 +1,6 @@
 """Time to the first pulse beyond importing torch, with a cold and with a warm kernel cache.
 
-    python benchmarks/first_pulse.py
+python benchmarks/first_pulse.py
 """
 
 import json

@@ -45,9 +45,7 @@ class Registry:
             return self._classes[name]
         close = difflib.get_close_matches(name, self._classes, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(
-            f"no {self.kind} is called {name!r}; there are: {', '.join(sorted(self._classes))}{hint}"
-        )
+        raise ConfigError(f"no {self.kind} is called {name!r}; there are: {', '.join(self)}{hint}")
 
     def _load(self, path: str) -> type:
         module, _, attribute = path.partition(":")

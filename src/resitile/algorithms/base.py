@@ -80,9 +80,7 @@ class Algorithm:
         del shape
         return {}
 
-    def step(
-        self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float
-    ) -> None:
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """Learn from one mini-batch, in place; `lr` is the optimizer's, above 0."""
         raise NotImplementedError
 

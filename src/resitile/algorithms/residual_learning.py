@@ -97,9 +97,7 @@ class ResidualLearning(Algorithm, name="residual_learning"):
             "warm_lr": np.full(1, self.beta(self.tiles - 1), dtype=np.float64),
         }
 
-    def step(
-        self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float
-    ) -> None:
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """One pass of Algorithm 1's loop (lines 7 and 16 to 25)."""
         finest = self.tiles - 1
         scaled = lr if self.scale_transfer_lr else 1.0

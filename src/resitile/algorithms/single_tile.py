@@ -16,9 +16,7 @@ class SingleTile(Algorithm, name="single_tile"):
         Gokmen and Vlasov 2016; Li et al. 2025 (arXiv 2510.02516), Eq. 3.
     """
 
-    def step(
-        self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float
-    ) -> None:
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """Pulse the gradient onto the tile."""
         del state
         weight.pulse(0, batch, lr)

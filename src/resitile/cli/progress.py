@@ -76,6 +76,7 @@ class Bars(Observer):
             self._bars.remove_task(task)
         self._note = "compiling kernels at the first step" if config.device else ""
         self._title, self._epochs = config.title, epochs
+        self._at, self._loss = position, float("nan")
         self._outer = self._bars.add_task(
             config.title, total=epochs * steps_per_epoch, completed=position.steps, note=self._note
         )
@@ -88,12 +89,15 @@ class Bars(Observer):
 
     def step(self, position: Position, loss: float) -> None:
         """Move the bars, now and then."""
+        self._at, self._loss = position, loss
         now = time.monotonic()
-        if now < self._next:
-            return
-        self._next = now + _EVERY_S
-        if self._note.startswith("compiling"):
-            self._note = ""
+        if now >= self._next:
+            self._next = now + _EVERY_S
+            self._note = "" if self._note.startswith("compiling") else self._note
+            self._show()
+
+    def _show(self) -> None:
+        position, loss = self._at, self._loss
         seen = max(position.seen, 1)
         mean, accuracy = position.loss_sum / seen, position.correct / seen
         self._bars.update(self._outer, completed=position.steps, note=self._note)
@@ -106,6 +110,8 @@ class Bars(Observer):
 
     def evaluating(self, part: str) -> None:
         """Say so beside the bar."""
+        if part == "validation":
+            self._show()  # the last steps may have been too fast for the bar
         self._bars.update(self._inner, note=f"evaluating on the {part} set")
 
     def epoch(self, record: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -85,7 +86,7 @@ class Device:
         for function in ("q_up", "q_down"):
             if not isinstance(cls.__dict__.get(function), staticmethod):
                 raise ConfigError(f"{cls.__name__} needs a @staticmethod {function}(w, p)")
-        own = [f for f in cls.__dict__.get("__annotations__", {}) if not f.startswith("_")]
+        own = [f for f in inspect.get_annotations(cls) if not f.startswith("_")]
         cls.name = name
         cls.law_fields = tuple(own)
         dataclass(frozen=True, kw_only=True, repr=False)(cls)

@@ -7,7 +7,8 @@ from resitile.errors import ConfigError
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
-from resitile.experiments.runner import check_folder, run
+from resitile.experiments.rules import check_folder
+from resitile.experiments.runner import run
 
 
 def compare(

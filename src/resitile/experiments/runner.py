@@ -1,7 +1,6 @@
 """One training run, from a configuration to a run folder."""
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,13 @@ import torch
 from torch.nn import functional as F
 
 import resitile
-from resitile.errors import ConfigError, UpdateError
+from resitile.errors import UpdateError
 from resitile.experiments import checkpoint, measure, records
-from resitile.experiments import config as configs
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
+from resitile.experiments.rules import begin, check_folder
 from resitile.experiments.stop import Stopped, StopRequest, stop_request
 from resitile.experiments.task import Learner, Task, build, evaluate, generator, load_task
 
@@ -67,58 +66,11 @@ def run(
                 position = checkpoint.load(folder.checkpoint, learner, config.hash)
                 records.cut_metrics(folder.metrics, position.epoch)
             else:
-                position = _begin(config, folder, learner)
+                position = begin(config, folder, learner)
             return _Run(config, folder, task, learner, position, observer, request).go()
     finally:
         torch.set_num_threads(threads[0])
         resitile.set_num_threads(threads[1])
-
-
-def check_folder(
-    config: Config, folder: RunFolder, *, resume: bool, overwrite: bool
-) -> dict[str, Any] | None:
-    """Check that the folder allows what was asked; the summary if there is nothing left to do.
-
-    Raises:
-        ConfigError: if it does not.
-    """
-    if resume and overwrite:
-        raise ConfigError("--resume and --overwrite exclude each other: give one of them")
-    if folder.exists and not folder.config.is_file() and (resume or overwrite):
-        raise ConfigError(
-            f"{folder.path} holds no run (there is no config.toml in it); choose another name"
-        )
-    if not resume:
-        if folder.exists and not overwrite:
-            raise ConfigError(
-                f"a run called {config.name!r} exists in {folder.path}: go on with it by --resume, "
-                'replace it by --overwrite, or choose another name: --set name="..."'
-            )
-        return None
-    if not folder.exists:
-        raise ConfigError(f"there is no run to resume in {folder.path}; leave --resume out")
-    differences = configs.load(folder.config).differences(config)
-    if differences:
-        raise ConfigError(
-            f"{folder.path} was started with other settings ({'; '.join(differences)}); resume "
-            f"with those ({folder.config}), or use --overwrite or another name"
-        )
-    return records.read_summary(folder)
-
-
-def _begin(config: Config, folder: RunFolder, learner: Learner) -> Position:
-    """Make the run folder; an older one goes only now, when all settings have been checked."""
-    try:
-        if folder.path.exists():
-            shutil.rmtree(folder.path)
-        folder.path.mkdir(parents=True)
-    except OSError as error:
-        raise records.cannot_write(folder.path, error) from error
-    records.write_atomic(folder.config, config.toml().encode())
-    records.append_metrics(folder.metrics, [])
-    position = Position()
-    checkpoint.save(folder.checkpoint, learner, position, config.hash)
-    return position
 
 
 class _Run:

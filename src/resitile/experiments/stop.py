@@ -41,5 +41,5 @@ def stop_request() -> Iterator[StopRequest]:
             before[number] = signal.signal(number, ask)
         yield request
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        for taken, handler in before.items():
+            signal.signal(taken, signal.SIG_DFL if handler is None else handler)

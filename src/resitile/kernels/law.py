@@ -68,7 +68,7 @@ def source_id() -> str:
 
 
 @functools.cache
-def law_of(device: type[Device]) -> Law:
+def law_of(device: type) -> Law:
     """The one `Law` of a device class."""
     return Law(device)
 
@@ -135,7 +135,8 @@ def _own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: i
 
 @overload(as_parameters)  # type: ignore[untyped-decorator]
 def _as_parameters(law, own, j):  # type: ignore[no-untyped-def]
-    text = f"def impl(law, own, j): return ({', '.join(f'own[j, {k}]' for k in range(2 + law.n_fields))},)"
+    numbers = ", ".join(f"own[j, {k}]" for k in range(2 + law.n_fields))
+    text = f"def impl(law, own, j): return ({numbers},)"
     scope: dict[str, Any] = {}
     exec(text, scope)
     return scope["impl"]

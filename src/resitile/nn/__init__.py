@@ -1,8 +1,8 @@
 """Torch layers whose weights are crossbar tiles, and what trains and converts them."""
 
 from resitile.nn.analog import AnalogModule, AnalogWeight, analog_layers
-from resitile.nn.convert import convert, describe, to_digital
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from resitile.nn.convert import convert, describe, to_digital
 from resitile.nn.functional import pulsed_update
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.optimizer import AnalogSGD

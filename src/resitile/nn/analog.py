@@ -1,5 +1,6 @@
 """What all analog layers share: tiles as buffers, a composite weight, recorded mini-batches."""
 
+import hashlib
 import json
 import math
 from typing import Any
@@ -86,9 +87,7 @@ class AnalogModule(nn.Module):
     algorithm: Algorithm
     spatial: int = 0  # spatial axes behind the channels
 
-    def _make_analog(
-        self, algorithm: Algorithm, scale: Any, io: None, seed: int | None
-    ) -> None:
+    def _make_analog(self, algorithm: Algorithm, scale: Any, io: None, seed: int | None) -> None:
         """Turn the freshly made torch layer into an analog one that holds the same weight."""
         if not isinstance(algorithm, Algorithm):
             raise ConfigError(
@@ -298,10 +297,10 @@ class AnalogModule(nn.Module):
     # State and moves
 
     def _fingerprint(self) -> Tensor:
-        import hashlib
-
         text = json.dumps([_FORMAT, repr(self.algorithm)])
-        return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
+        return torch.frombuffer(
+            bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8
+        )
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

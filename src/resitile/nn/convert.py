@@ -141,9 +141,7 @@ def _refuse(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
             )
 
 
-def _analog(
-    layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int
-) -> AnalogModule:
+def _analog(layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int) -> AnalogModule:
     if isinstance(layer, nn.Linear):
         arguments: tuple[Any, ...] = (layer.in_features, layer.out_features, False)
     else:

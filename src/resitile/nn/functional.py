@@ -1,5 +1,6 @@
 """The functional face of the engine."""
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -43,7 +44,7 @@ def pulsed_update(
         UpdateError: if inputs or gradients are NaN or infinite.
     """
     if w.dim() != 2 or x.dim() != 2 or d.dim() != 2:
-        raise ConfigError("w, x and d must be matrices: (d_out, d_in), (batch, d_in), (batch, d_out)")
+        raise ConfigError("w, x, d must be matrices: (d_out, d_in), (batch, d_in), (batch, d_out)")
     if x.shape != (d.shape[0], w.shape[1]) or d.shape[1] != w.shape[0]:
         raise ConfigError(
             f"shapes do not fit: w {tuple(w.shape)}, x {tuple(x.shape)}, d {tuple(d.shape)}; they "
@@ -70,8 +71,6 @@ def pulsed_update(
         )
     batch = rows(as_array(x.detach()), as_array(d.detach()))
     batch.measure()
-    import numpy as np
-
     composite = Composite(
         [tile],
         contents[:, :, None],

@@ -1,6 +1,7 @@
 """The few lines of autograd that linear and convolution layers share."""
 
 from collections.abc import Callable
+
 import torch
 from torch import Tensor
 

@@ -50,9 +50,7 @@ class AnalogSGD(torch.optim.SGD):
         for group in self.param_groups:
             lr = float(group["lr"])
             _check_lr(lr)
-            found += [
-                (w.layer, lr) for w in group["params"] if isinstance(w, AnalogWeight)
-            ]
+            found += [(w.layer, lr) for w in group["params"] if isinstance(w, AnalogWeight)]
         return found
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]

@@ -18,8 +18,8 @@ class WarmStart:
 
     Used like ReduceLROnPlateau: call `step(loss)` once an epoch. With stage="plateau" a stage
     ends when the loss stops falling: for the first four stages at the first rise, later when at
-    least two of the last five differences are rises; the history is cleared at each switch. A whole number
-    instead ends every stage after so many calls.
+    least two of the last five differences are rises; the history is cleared at each switch. A
+    whole number instead ends every stage after so many calls.
 
     Args:
         model: a model whose analog layers train by ResidualLearning with equal tiles.

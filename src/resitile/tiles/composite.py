@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -58,6 +59,8 @@ class Composite:
         self.tiles, self.w, self.weight = tiles, w, weight
         self.gamma, self.seed = gamma, seed
         self.updates, self.pulses, self.transfers = counts
+        self._physics = [tile.physics for tile in tiles]
+        self._dw_min = [tile.device.dw_min for tile in tiles]
         self.rescale(scale)
 
     def rescale(self, scale: float) -> None:
@@ -106,36 +109,35 @@ class Composite:
     def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
         """Expected pulses per device, estimated from a few of the vectors."""
         most = float(np.dot(vectors.x_max.ravel(), vectors.d_max.ravel()))
-        if lr * most / self.tiles[n].device.dw_min < 4 * _DENSE:  # at most; a quarter is usual
+        if lr * most / self._dw_min[n] < 4 * _DENSE:  # at most; a quarter is usual
             return 0.0
         picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
         where = np.divmod(picked, vectors.starts.size)
         x = vectors.x[where[0][:, None], vectors.starts[where[1]][:, None] + vectors.offset]
         d = vectors.d[where[0], :, where[1]]
         mean = float(np.mean(np.abs(x).mean(1) * np.abs(d).mean(1)))
-        return lr * mean * len(vectors) / self.tiles[n].device.dw_min
+        return lr * mean * len(vectors) / self._dw_min[n]
 
     def _blocks(self, rows: int, d_in: int) -> list[tuple[int, int]]:
         """Ranges of rows, one per thread where the work is worth it."""
         parts = min(get_num_threads(), rows) if rows * d_in >= _SPLIT else 1
         edges = [rows * k // parts for k in range(parts + 1)]
-        return list(zip(edges[:-1], edges[1:], strict=True))
+        return list(pairwise(edges))
 
     def _pulse_events(
         self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64
     ) -> int:
-        call = partial(
-            update.pulse_events, *self.tiles[n].physics, key, self.w, n, self.coefficients,
-            self.weight, v.x, v.starts, v.offset, v.d, v.row0, v.x_max, v.d_max, float(lr),
-            *train.arguments,
+        arguments = (
+            *self._physics[n], key, self.w, n, self.coefficients, self.weight, v.x, v.starts,
+            v.offset, v.d, v.row0, v.x_max, v.d_max, float(lr), *train.arguments,
         )  # fmt: skip
         blocks = self._blocks(v.d.shape[1], v.offset.size)
-        return int(sum(run([partial(call, low, high) for low, high in blocks])))
+        if len(blocks) == 1:
+            return int(update.pulse_events(*arguments, *blocks[0]))
+        return int(sum(run([partial(update.pulse_events, *arguments, *b) for b in blocks])))
 
-    def _pulse_dense(
-        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64
-    ) -> int:
-        law, spec, table, device_key = self.tiles[n].physics
+    def _pulse_dense(self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64) -> int:
+        law, spec, table, device_key = self._physics[n]
         d_in, total = v.offset.size, 0
         chunk = max(1, _CHUNK // d_in)
         blocks = self._blocks(v.d.shape[1], d_in)
@@ -182,7 +184,7 @@ class Composite:
         """
         self.transfers[source] += 1
         self.pulses[target] += update.pulse_column(
-            *self.tiles[target].physics, self._key(target, kind=1), self.w, target,
+            *self._physics[target], self._key(target, kind=1), self.w, target,
             self.coefficients, self.weight, column, self.read(source, column), float(lr),
             *train.arguments,
         )  # fmt: skip

@@ -55,7 +55,7 @@ class Tile:
     @property
     def physics(self) -> tuple:  # type: ignore[type-arg]
         """The kernels' view of the devices: (law, spec, normals, key)."""
-        law, spec = law_of(type(self.device)), spec_of(self.device)
+        law, spec = law_of(type(self.device)), spec_of(self.device)  # type: ignore[arg-type]
         return law, spec, normal_table(), np.uint64(self.device_seed)
 
     def crosspoints(self, shape: tuple[int, int]) -> dict[str, np.ndarray]:
