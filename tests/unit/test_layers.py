@@ -1,0 +1,372 @@
+"""Analog layers against torch's own, the patches they record, and conversion."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils import parametrizations
+
+import resitile as rt
+from resitile.errors import ConfigError, UpdateError
+from resitile.nn import AnalogConv1d, AnalogConv2d, AnalogConv3d, AnalogLinear
+from tests.helpers import assert_mean
+
+FINE = rt.devices.ConstantStep(states=100_000, w_min=-100, w_max=100, variation="none")
+RULE = rt.algorithms.SingleTile(FINE)
+FOUR = rt.algorithms.ResidualLearning(rt.devices.SoftBounds(states=4, variation="none"), tiles=3)
+
+CONVOLUTIONS = [
+    (AnalogConv1d, (4, 6, 3), {}, (2, 4, 9)),
+    (AnalogConv1d, (4, 6, 3), {"stride": 2, "padding": 1, "dilation": 2, "groups": 2}, (2, 4, 11)),
+    (AnalogConv1d, (2, 3, 4), {"padding": "same", "bias": False}, (2, 2, 7)),
+    (AnalogConv1d, (2, 3, 3), {"padding": 2, "padding_mode": "circular"}, (2, 2, 7)),
+    (AnalogConv2d, (3, 5, 3), {}, (2, 3, 6, 7)),
+    (AnalogConv2d, (3, 5, (3, 2)), {"stride": (2, 1), "padding": (1, 2)}, (2, 3, 7, 6)),
+    (AnalogConv2d, (4, 6, 3), {"groups": 2, "dilation": (1, 2), "padding": 1}, (2, 4, 6, 7)),
+    (AnalogConv2d, (4, 4, 3), {"groups": 4, "stride": 2}, (2, 4, 7, 7)),
+    (AnalogConv2d, (2, 3, (4, 3)), {"padding": "same", "dilation": 2}, (2, 2, 6, 7)),
+    (AnalogConv2d, (2, 3, 3), {"padding": "valid"}, (2, 2, 5, 5)),
+    (AnalogConv2d, (2, 3, 3), {"padding": 1, "padding_mode": "reflect"}, (2, 2, 5, 6)),
+    (AnalogConv2d, (2, 3, 3), {"padding": (2, 1), "padding_mode": "replicate"}, (2, 2, 5, 6)),
+    (AnalogConv2d, (2, 3, 3), {"padding": "same", "padding_mode": "circular"}, (2, 2, 5, 6)),
+    (AnalogConv3d, (2, 4, 2), {"stride": (1, 2, 1), "padding": 1}, (2, 2, 4, 5, 3)),
+    (AnalogConv3d, (2, 4, (1, 2, 3)), {"groups": 2, "dilation": (1, 1, 2)}, (1, 2, 3, 4, 6)),
+]
+
+
+def twin(layer) -> nn.Module:
+    """Torch's own layer with the same weights."""
+    made = rt.to_digital(layer)
+    assert type(made) in (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return made
+
+
+def compare(layer, x: torch.Tensor) -> None:
+    plain = twin(layer)
+    a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+    ya, yb = layer(a), plain(b)
+    torch.testing.assert_close(ya, yb, rtol=1e-5, atol=1e-6)
+    d = torch.randn_like(yb)
+    ya.backward(d)
+    yb.backward(d)
+    torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-5)
+    if plain.bias is not None:
+        torch.testing.assert_close(layer.bias.grad, plain.bias.grad, rtol=1e-5, atol=1e-5)
+    assert layer.weight.grad is None
+    layer.zero_grad()
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_equals_torch(shape, bias):
+    compare(AnalogLinear(5, 4, bias, algorithm=RULE, seed=0), torch.randn(shape))
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize(("kind", "sizes", "settings", "shape"), CONVOLUTIONS)
+def test_convolutions_equal_torch(kind, sizes, settings, shape):
+    layer = kind(*sizes, **settings, algorithm=RULE, seed=0)
+    compare(layer, torch.randn(shape))
+    compare(layer, torch.randn(shape[1:]))
+
+
+def away_from_zero(x: torch.Tensor) -> torch.Tensor:
+    """Entries of size 0.5 to 1.5: each moves its crosspoint often enough to be judged."""
+    return x.sign() * (0.5 + torch.rand_like(x))
+
+
+def check_recorded(layer, x: torch.Tensor, lr: float = 0.005, seeds: int = 250) -> None:
+    """The mean pulsed change over seeds is -lr times torch's weight gradient, entry by entry."""
+    plain, x = twin(layer), away_from_zero(x)
+    start = copy.deepcopy(layer.state_dict())
+    y = plain(x)
+    d = away_from_zero(torch.randn_like(y))
+    y.backward(d)
+    optimizer = rt.AnalogSGD([layer.weight], lr=lr)
+    changes = []
+    for seed in range(seeds):
+        start["seeds"][0] = seed
+        layer.load_state_dict(start)
+        layer(x).backward(d)
+        optimizer.step()
+        changes.append((layer.weight.detach() - start["weight"]).numpy().copy())
+    changes = np.array(changes).reshape(seeds, -1)
+    for k, expected in enumerate((-lr * plain.weight.grad).flatten().tolist()):
+        assert_mean(changes[:, k], expected)
+
+
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel")
+@pytest.mark.parametrize(("kind", "sizes", "settings", "shape"), CONVOLUTIONS)
+def test_recorded_patches_give_torchs_gradient_on_average(kind, sizes, settings, shape):
+    check_recorded(kind(*sizes, **settings, algorithm=RULE, seed=0), torch.randn(shape))
+
+
+@pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
+def test_recorded_rows_give_torchs_gradient_on_average(shape):
+    check_recorded(AnalogLinear(5, 4, algorithm=RULE, seed=0), torch.randn(shape))
+
+
+def test_a_wrong_gradient_is_found():
+    layer = AnalogLinear(5, 4, algorithm=RULE, seed=0)
+    layer.vectors = lambda x, d: AnalogLinear.vectors(layer, x.flip(-1), d)
+    with pytest.raises(AssertionError, match="z ="):
+        check_recorded(layer, torch.randn(3, 5))
+
+
+class TestPrecision:
+    @pytest.mark.xfail(
+        strict=True, raises=AssertionError, reason="crosspoints take torch's default dtype"
+    )
+    def test_weights_are_float32_whatever_the_default(self):
+        torch.set_default_dtype(torch.float64)
+        try:
+            layer = AnalogLinear(5, 4, algorithm=FOUR, scale="auto", seed=0)
+            assert layer.weight.dtype == layer.crosspoints.dtype == torch.float32
+            optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+            y = layer(torch.randn(3, 5))
+            assert y.dtype == torch.float64
+            y.sum().backward()
+            optimizer.step()
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+    def test_autocast_and_double_inputs(self):
+        layer = AnalogLinear(5, 4, algorithm=RULE, seed=0)
+        x = torch.randn(3, 5)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            y, expected = layer(x), twin(layer)(x)
+        torch.testing.assert_close(y, expected.float(), rtol=2e-2, atol=2e-2)
+        assert layer(x.double()).dtype == torch.float64
+
+    def test_other_dtypes_are_refused(self):
+        model = nn.Sequential(AnalogLinear(5, 4, algorithm=RULE, seed=0))
+        for change in (model.double, model.half):
+            with pytest.raises(ConfigError, match="analog weights are float32"):
+                change()
+        assert model[0].weight.dtype == torch.float32
+
+    @pytest.mark.xfail(
+        strict=True,
+        raises=RuntimeError,
+        reason="a channels_last weight cannot be viewed as a matrix",
+    )
+    def test_memory_format(self):
+        model = nn.Sequential(AnalogConv2d(3, 4, 3, algorithm=RULE, seed=0))
+        model = model.to(memory_format=torch.channels_last)
+        optimizer = rt.AnalogSGD(model.parameters(), lr=0.1)
+        model(torch.randn(2, 3, 5, 5)).sum().backward()
+        optimizer.step()
+
+
+class TestScale:
+    def test_auto_and_numbers(self):
+        layer = AnalogLinear(16, 4, algorithm=FOUR, scale="auto", seed=0)
+        assert layer.scale.item() == pytest.approx(3 / 4)
+        assert not layer.scale.requires_grad
+        assert AnalogLinear(16, 4, algorithm=FOUR, scale=2, seed=0).scale.item() == 2
+
+    @pytest.mark.parametrize("scale", [0, -1.0, float("nan"), float("inf"), "atuo", None, True])
+    def test_impossible_scales(self, scale):
+        with pytest.raises(ConfigError, match="scale must be a number above 0"):
+            AnalogLinear(4, 4, algorithm=FOUR, scale=scale, seed=0)
+
+    @pytest.mark.parametrize("bias", [True, False])
+    def test_a_learnable_scale_has_the_gradient_of_finite_differences(self, bias):
+        layer = AnalogConv2d(2, 3, 3, bias=bias, algorithm=FOUR, scale="learnable", seed=0)
+        x, plain = torch.randn(2, 2, 5, 5).double(), twin(layer).double()
+        layer(x).sin().sum().backward()
+        tiles_sum = plain.weight.data / layer.scale.item()
+
+        def loss(scale):
+            plain.weight.data = scale * tiles_sum
+            return plain(x).sin().sum().item()
+
+        s, h = layer.scale.item(), 1e-4
+        assert layer.scale.grad.item() == pytest.approx(
+            (loss(s + h) - loss(s - h)) / (2 * h), rel=1e-3, abs=1e-3
+        )
+
+    def test_the_weight_follows_a_learnt_scale(self):
+        layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
+        before = layer.scale.item()
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.01)
+        layer(torch.randn(4, 6)).square().sum().backward()
+        optimizer.step()
+        assert layer.scale.item() != before
+        gamma = 0.5 ** torch.arange(3.0)
+        expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
+        torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
+
+    @pytest.mark.xfail(
+        strict=True,
+        raises=AssertionError,
+        reason="the composite is only refreshed when tiles learn",
+    )
+    def test_the_weight_of_frozen_tiles_follows_a_learnt_scale(self):
+        layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
+        layer.weight.requires_grad_(False)
+        before = layer.tiles.clone()
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.01)
+        layer(torch.randn(4, 6)).square().sum().backward()
+        optimizer.step()
+        assert torch.equal(layer.tiles, before)
+        gamma = 0.5 ** torch.arange(3.0)
+        expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
+        torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
+
+    @pytest.mark.xfail(
+        strict=True, raises=UserWarning, reason="float() of a scale that requires grad warns"
+    )
+    def test_a_layer_with_a_learnt_scale_can_be_printed(self):
+        layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
+        assert "scale=" in repr(layer)
+        assert "scale" in rt.nn.describe(layer)
+
+
+class TestSeeds:
+    def test_the_same_seed_gives_the_same_training(self):
+        weight, x = torch.zeros(4, 5), torch.randn(3, 5)
+
+        def trained(seed):
+            layer = AnalogLinear(5, 4, algorithm=FOUR, seed=seed)
+            layer.program(weight)
+            optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+            for _ in range(5):
+                layer(x).sum().backward()
+                optimizer.step()
+            return layer.tiles
+
+        assert torch.equal(trained(1), trained(1))
+        assert not torch.equal(trained(1), trained(2))
+
+    def test_none_draws_one_from_torch_and_stores_it(self):
+        with torch.random.fork_rng():
+            torch.manual_seed(5)
+            one, two = (AnalogLinear(2, 2, algorithm=FOUR) for _ in range(2))
+            torch.manual_seed(5)
+            again = AnalogLinear(2, 2, algorithm=FOUR)
+        assert torch.equal(one.seeds, again.seeds)
+        assert not torch.equal(one.seeds, two.seeds)
+        assert "seeds" in one.state_dict()
+
+    @pytest.mark.parametrize("seed", [-1, 2**62, 1.5, True])
+    def test_impossible_seeds(self, seed):
+        with pytest.raises(ConfigError, match="seed must be a whole number"):
+            AnalogLinear(2, 2, algorithm=FOUR, seed=seed)
+
+    def test_impossible_algorithms_and_converters(self):
+        with pytest.raises(ConfigError, match="algorithm must be one of"):
+            AnalogLinear(2, 2, algorithm=FINE)
+        with pytest.raises(ConfigError, match="converters are not modelled yet"):
+            AnalogLinear(2, 2, algorithm=FOUR, io="ideal")
+
+
+def net() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 3)
+    )
+
+
+class TestConvert:
+    def test_everything_with_its_weights(self):
+        plain = net()
+        model = rt.convert(copy.deepcopy(plain), FOUR, seed=1)
+        assert list(rt.nn.analog_layers(model)) == ["0", "3", "5"]
+        x = torch.randn(2, 1, 6, 6)
+        torch.testing.assert_close(model(x), plain(x), rtol=1e-4, atol=1e-5)
+        back = rt.to_digital(model)
+        assert not rt.nn.analog_layers(back)
+        assert [type(m) for m in back] == [type(m) for m in plain]
+        torch.testing.assert_close(back(x), model(x))
+        assert len({tuple(m.seeds.tolist()) for m in rt.nn.analog_layers(model).values()}) == 3
+
+    def test_in_place_and_without_touching_torchs_generator(self):
+        model = net()
+        state = torch.random.get_rng_state()
+        assert rt.convert(model, FOUR) is model
+        rt.to_digital(model)
+        assert torch.equal(state, torch.random.get_rng_state())
+
+    def test_include_and_exclude(self):
+        assert list(rt.nn.analog_layers(rt.convert(net(), FOUR, include="[35]"))) == ["3", "5"]
+        assert list(rt.nn.analog_layers(rt.convert(net(), FOUR, exclude=["0", "5"]))) == ["3"]
+
+    def test_a_single_layer(self):
+        assert isinstance(rt.convert(nn.Linear(3, 2), FOUR), AnalogLinear)
+
+    def test_frozen_layers_stay_frozen(self):
+        model = net()
+        model[3].weight.requires_grad_(False)
+        rt.convert(model, FOUR)
+        assert not model[3].weight.requires_grad
+        assert model[5].weight.requires_grad
+
+    @pytest.mark.parametrize(
+        "settings", [{"include": "7"}, {"exclude": "conv*"}, {"include": ["0", "x"]}]
+    )
+    def test_patterns_that_match_nothing(self, settings):
+        model = net()
+        with pytest.raises(ConfigError, match="matches no module; convertible layers are: 0, 3, 5"):
+            rt.convert(model, FOUR, **settings)
+        assert not rt.nn.analog_layers(model)
+
+    def test_nothing_to_convert(self):
+        with pytest.raises(ConfigError, match="no layer to convert"):
+            rt.convert(nn.Sequential(nn.ReLU()), FOUR)
+        with pytest.raises(ConfigError, match="no layer to convert"):
+            rt.convert(rt.convert(net(), FOUR), FOUR)
+
+    def test_tied_weights_are_named(self):
+        model = nn.ModuleDict({"embed": nn.Embedding(5, 4), "out": nn.Linear(4, 5)})
+        model["out"].weight = model["embed"].weight
+        with pytest.raises(ConfigError, match=r"'out' is tied \(embed.weight, out.weight\)"):
+            rt.convert(model, FOUR)
+
+    def test_parametrized_weights_are_named(self):
+        model = nn.Sequential(parametrizations.weight_norm(nn.Linear(3, 2)), nn.Linear(2, 2))
+        with pytest.raises(ConfigError, match="[Pp]arametrized"):
+            rt.convert(model, FOUR, include="0")
+
+    def test_attention_is_named(self):
+        model = nn.Sequential(nn.MultiheadAttention(4, 2), nn.Linear(4, 4))
+        with pytest.raises(ConfigError, match="MultiheadAttention"):
+            rt.convert(model, FOUR)
+
+    def test_weights_beyond_the_range_leave_the_model_whole(self):
+        model = net()
+        model[5].weight.data.fill_(10.0)
+        with pytest.raises(ConfigError, match="outside what the tiles can hold"):
+            rt.convert(model, FOUR)
+        assert not rt.nn.analog_layers(model)
+
+    @pytest.mark.xfail(
+        strict=True,
+        raises=AssertionError,
+        reason="named_children() hides a second name of the same layer",
+    )
+    def test_a_layer_used_twice_is_one_layer(self):
+        shared = nn.Linear(3, 3)
+        model = rt.convert(nn.Sequential(shared, nn.ReLU(), shared), FOUR)
+        assert isinstance(model[0], AnalogLinear)
+        assert model[0] is model[2]
+        back = rt.to_digital(model)
+        assert type(back[2]) is nn.Linear
+
+    def test_the_table_names_what_is_analog(self):
+        text = rt.nn.describe(rt.convert(net(), FOUR, exclude="5"))
+        assert "8 x 64" in text
+        assert "4 x 9" in text
+        assert "digital parameters: 39" in text  # 4 + 8 biases, 24 + 3 of the last layer
+
+
+def test_backward_after_an_update_of_the_same_weights_is_refused():
+    layer = AnalogLinear(3, 3, algorithm=RULE, seed=0)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
+    x = torch.randn(2, 3, requires_grad=True)
+    late = layer(x).sum()
+    layer(x).sum().backward()
+    optimizer.step()
+    with pytest.raises(UpdateError, match="between a forward pass and its backward pass"):
+        late.backward()
