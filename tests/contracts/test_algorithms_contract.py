@@ -1,0 +1,103 @@
+"""What every registered algorithm must keep, where its claim is true: many states."""
+
+import copy
+import io
+
+import pytest
+import torch
+
+import resitile as rt
+from resitile.nn import AnalogLinear
+
+ALGORITHMS = [
+    name
+    for name in rt.algorithms.names()
+    if type(rt.algorithms.create(name, rt.devices.SoftBounds())).__module__.startswith("resitile.")
+]
+FINE = rt.devices.SoftBounds(states=2000, variation="none")
+G = torch.Generator().manual_seed(0)
+# Settings under which 400 steps are enough; other algorithms must do with their defaults.
+SETTINGS = {"residual_learning": {"tiles": 3, "transfer_every": 1, "transfer_ratio": 2}}
+TARGET = 0.6 * torch.rand(6, 8, generator=G) - 0.3
+X = torch.randn(400, 4, 8, generator=G)
+
+
+def layer_of(name, device=FINE, shape=(6, 8)):
+    rule = rt.algorithms.create(name, device, **SETTINGS.get(name, {}))
+    layer = AnalogLinear(shape[1], shape[0], bias=False, algorithm=rule, seed=5)
+    layer.program(torch.zeros(shape))
+    return layer
+
+
+def train(layer, inputs, target=TARGET, lr=0.1):
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=lr)
+    for x in inputs:
+        loss = (layer(x) - x @ target.T).square().sum(1).mean() / 2
+        loss.backward()
+        optimizer.step()
+    return layer
+
+
+def same(a, b):
+    one, two = a.state_dict(), b.state_dict()
+    return all(torch.equal(one[k], two[k]) for k in one)
+
+
+@pytest.fixture
+def threads():
+    before = rt.get_num_threads()
+    yield rt.set_num_threads
+    rt.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+class TestEveryAlgorithm:
+    def test_it_learns_least_squares_with_many_states(self, name):
+        layer = train(layer_of(name), X)
+        error = (layer.weight - TARGET).square().mean().item()
+        assert error < TARGET.square().mean().item() / 10
+
+    def test_a_learning_rate_of_0_changes_nothing(self, name):
+        layer = layer_of(name)
+        before = copy.deepcopy(layer)
+        assert same(train(layer, X[:3], lr=0.0), before)
+
+    def test_the_same_seed_gives_the_same_bits(self, name):
+        assert same(train(layer_of(name), X[:30]), train(layer_of(name), X[:30]))
+
+    def test_its_state_goes_through_a_file(self, name):
+        device = rt.devices.SoftBounds(states=10)
+        layer = train(layer_of(name, device), X[:17])
+        file = io.BytesIO()
+        torch.save(layer.state_dict(), file)
+        file.seek(0)
+        resumed = layer_of(name, device)
+        resumed.load_state_dict(torch.load(file, weights_only=True))
+        assert same(layer, resumed)
+        assert same(train(layer, X[17:40]), train(resumed, X[17:40]))
+
+    def test_threads_change_no_bit(self, name, threads):
+        target = torch.zeros(256, 260)
+        target[::3] = 0.2
+        inputs = torch.randn(4, 3, 260, generator=torch.Generator().manual_seed(2))
+        made = []
+        for n in (1, 2):
+            threads(n)
+            layer = layer_of(name, rt.devices.SoftBounds(states=50), (256, 260))
+            optimizer = rt.AnalogSGD(layer.parameters(), lr=0.3)
+            for x in inputs:
+                # The gradient does not depend on the weight: torch's own products may round
+                # differently, what the engine adds may not.
+                (layer(x) * (x @ target.T)).sum().backward()
+                optimizer.step()
+            made.append(layer)
+        assert made[0].pulses.sum() > 0
+        assert same(*made)
+
+    def test_frozen_settings_by_name(self, name):
+        rule = rt.algorithms.create(name, FINE)
+        assert rule == rt.algorithms.create(name, FINE)
+        assert len(rule.devices()) == rule.count
+        assert name == type(rule).name
+        with pytest.raises(rt.errors.ConfigError, match="has no setting 'learning_rate'"):
+            rt.algorithms.create(name, FINE, learning_rate=1)

@@ -1,0 +1,160 @@
+"""Several tiles as one weight: consistency, programming and transfers."""
+
+import numpy as np
+import pytest
+import torch
+
+import resitile as rt
+from resitile.errors import ConfigError
+from resitile.nn import AnalogConv2d, AnalogLinear
+from resitile.tiles import Composite, Tile
+from tests.helpers import assert_mean
+
+
+def expected_weight(layer) -> torch.Tensor:
+    """scale * sum_n gamma**n * tiles[n], summed in float64."""
+    gamma = layer.algorithm.ratio ** torch.arange(len(layer.tiles), dtype=torch.float64)
+    total = torch.einsum("n,nij->ij", gamma, layer.tiles.double())
+    return (layer.scale.double().detach() * total).float().view(layer.weight.shape)
+
+
+def residual(states=4, tiles=4, **settings):
+    return rt.algorithms.ResidualLearning(
+        rt.devices.SoftBounds(states=states, **settings),
+        tiles=tiles,
+        gamma=0.4,
+        transfer_every=1,
+        transfer_ratio=2,
+        transfer_lr=1.0,
+        columns=0,
+    )
+
+
+@pytest.mark.parametrize("states", [4, 400])
+@pytest.mark.parametrize("scale", [1.0, "auto", "learnable"])
+def test_the_weight_is_the_sum_of_its_tiles_after_many_steps(states, scale):
+    layers = [
+        AnalogLinear(12, 7, algorithm=residual(states), scale=scale, seed=1),
+        AnalogConv2d(2, 6, 3, groups=2, padding=1, algorithm=residual(states), scale=scale, seed=2),
+    ]
+    inputs = [torch.randn(5, 12), torch.randn(2, 2, 5, 6)]
+    for layer, x in zip(layers, inputs, strict=True):
+        start = layer.tiles.clone()
+        groups = [{"params": [layer.weight]}]
+        if scale == "learnable":
+            groups.append({"params": [layer.scale], "lr": 0.01})
+        optimizer = rt.AnalogSGD(groups, lr=2.0)
+        for _ in range(60):
+            (layer(x) - 1).square().mean().backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        moved = (layer.tiles != start).flatten(1).any(1)
+        assert moved.all(), "every tile must have moved for this test to say something"
+        torch.testing.assert_close(layer.weight.data, expected_weight(layer), rtol=1e-6, atol=1e-7)
+
+
+class TestProgram:
+    def test_exact_within_the_bounds_with_one_tile(self):
+        device = rt.devices.SoftBounds(states=4, variation="none")
+        layer = AnalogLinear(6, 5, algorithm=rt.algorithms.SingleTile(device), scale=0.5, seed=0)
+        weight = torch.rand(5, 6) - 0.5
+        report = layer.program(weight)
+        assert (report.clipped, report.worst) == (0, pytest.approx(0, abs=1e-7))
+        torch.testing.assert_close(layer.weight.data, weight, rtol=1e-6, atol=1e-8)
+        torch.testing.assert_close(layer.tiles[0], 2 * weight, rtol=1e-6, atol=1e-8)
+
+    def test_tile_0_takes_what_fits_and_finer_tiles_the_rest(self):
+        layer = AnalogLinear(3, 1, bias=False, algorithm=residual(4, 3, variation="none"), seed=0)
+        report = layer.program(torch.tensor([[0.7, 1.2, -1.5]]))
+        assert report.clipped == 0
+        torch.testing.assert_close(layer.tiles[0], torch.tensor([[0.7, 1.0, -1.0]]))
+        torch.testing.assert_close(
+            layer.tiles[1], torch.tensor([[0.0, 0.5, -1.0]]), rtol=1e-5, atol=1e-6
+        )
+        torch.testing.assert_close(
+            layer.tiles[2], torch.tensor([[0.0, 0.0, -0.1 / 0.16]]), rtol=1e-4, atol=1e-6
+        )
+        torch.testing.assert_close(layer.weight.data, torch.tensor([[0.7, 1.2, -1.5]]))
+
+    def test_own_bounds_of_spread_devices_are_kept_and_clipping_is_counted(self):
+        device = rt.devices.SoftBounds(states=4)
+        layer = AnalogLinear(30, 20, algorithm=rt.algorithms.SingleTile(device), seed=3)
+        weight = torch.full((20, 30), 0.9)
+        report = layer.program(weight)
+        error = (layer.weight.data - weight).abs()
+        tile = layer.composite().tiles[0]
+        own = torch.from_numpy(tile.crosspoints((20, 30))["w_max"])
+        assert report.clipped == int((own < 0.9 - 1e-4).sum()) > 0
+        assert report.worst == pytest.approx(error.max().item())
+        torch.testing.assert_close(layer.weight.data, weight.minimum(own))
+
+    @pytest.mark.parametrize("value", [1.7, -1.7])
+    def test_beyond_the_nominal_range_it_refuses_and_changes_nothing(self, value):
+        layer = AnalogLinear(4, 2, algorithm=residual(4, 3, variation="none"), seed=0)
+        before = layer.tiles.clone()
+        weight = torch.zeros(2, 4)
+        weight[1, 2] = value
+        with pytest.raises(ConfigError, match=r"outside what the tiles can hold, -1.56 to 1.56"):
+            layer.program(weight)
+        assert torch.equal(layer.tiles, before)
+
+    @pytest.mark.parametrize("weight", [torch.full((2, 4), float("nan")), torch.zeros(4, 2)])
+    def test_it_refuses_nan_and_other_shapes(self, weight):
+        layer = AnalogLinear(4, 2, algorithm=residual(), seed=0)
+        with pytest.raises(ConfigError, match=r"must be finite|does not fit"):
+            layer.program(weight)
+
+    def test_training_goes_on_after_programming(self):
+        layer = AnalogLinear(4, 2, algorithm=residual(), seed=0)
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+        layer.program(torch.zeros(2, 4))
+        for _ in range(5):
+            layer(torch.ones(3, 4)).sum().backward()
+            optimizer.step()
+        torch.testing.assert_close(layer.weight.data, expected_weight(layer), rtol=1e-6, atol=1e-7)
+
+
+def composite(seed: int, source: np.ndarray, device) -> Composite:
+    d_out, d_in = source.shape
+    w = np.zeros((d_out, d_in, 2), dtype=np.float32)
+    w[:, :, 1] = source
+    made = Composite(
+        [Tile(device, 0), Tile(device, 1)], w, np.zeros((d_out, d_in), dtype=np.float32),
+        gamma=0.5, scale=1.0, seed=seed, counts=np.zeros((3, 2), dtype=np.int64),
+    )  # fmt: skip
+    made.refresh()
+    return made
+
+
+@pytest.mark.parametrize("lr", [0.1, 1.5])
+def test_a_transfer_adds_lr_times_the_column_on_average(lr):
+    device = rt.devices.ConstantStep(states=400, w_min=-100, w_max=100, variation="none")
+    source = np.array([[0.5, 0.1], [-0.8, 0.2], [0.0, 0.3]], dtype=np.float32)
+    moved = []
+    for seed in range(3000):
+        c = composite(seed, source, device)
+        c.transfer(1, 0, 0, lr)
+        moved.append(c.w[:, 0, 0].copy())
+        assert not c.w[:, 1, 0].any()
+    assert (c.w[:, :, 1] == source).all()
+    assert c.transfers.tolist() == [0, 1]
+    for i in range(3):
+        assert_mean(np.array(moved)[:, i], lr * source[i, 0])
+
+
+def test_a_transfer_keeps_the_weight_in_step_and_counts_its_pulses():
+    device = rt.devices.ConstantStep(states=10, variation="none")
+    source = np.full((8, 3), 1.0, dtype=np.float32)
+    c = composite(1, source, device)
+    c.transfer(1, 0, 2, 0.6)  # k = 3: every slot of three fires for certain
+    assert c.pulses.tolist() == [24, 0]
+    np.testing.assert_allclose(c.w[:, 2, 0], 0.6, rtol=1e-6)
+    np.testing.assert_allclose(c.weight, c.w[:, :, 0] + 0.5 * c.w[:, :, 1], rtol=1e-6)
+
+
+def test_transfers_of_nothing_move_nothing():
+    device = rt.devices.SoftBounds(states=4)
+    c = composite(1, np.zeros((4, 3), dtype=np.float32), device)
+    c.transfer(1, 0, 0, 0.5)
+    c.transfer(1, 0, 0, 0.0)
+    assert not c.w.any()
