@@ -107,10 +107,12 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
 def _max_lines(bits, out):
     """max_i |d[n, i, p]| into `out` (n, p); `bits` is d seen as int32."""
     for n in range(bits.shape[0]):
-        out[n] = 0
+        largest = out[n]
+        largest[:] = 0
         for i in range(bits.shape[1]):
-            for p in range(bits.shape[2]):
-                out[n, p] = max(out[n, p], bits[n, i, p] & _MAGNITUDE)
+            row = bits[n, i]
+            for p in range(row.size):
+                largest[p] = max(largest[p], row[p] & _MAGNITUDE)
 
 
 @njit(inline="always")
@@ -159,16 +161,18 @@ def measure_patches(x, starts, window, run, stride, d, largest):
     for n in range(x.shape[0]):
         plane[:] = 0
         for c in range(x.shape[1]):
+            channel = x[n, c]
             for q in range(plane.size):
-                plane[q] = max(plane[q], x[n, c, q] & _MAGNITUDE)
+                plane[q] = max(plane[q], channel[q] & _MAGNITUDE)
         for first in range(0, starts.size, run):
             row = largest[0, n, first : first + run]
             row[:] = 0
             for k in range(window.size):
                 at = starts[first] + window[k]
                 if stride == 1:
+                    part = plane[at : at + run]
                     for r in range(run):
-                        row[r] = max(row[r], plane[at + r])
+                        row[r] = max(row[r], part[r])
                 else:
                     for r in range(run):
                         row[r] = max(row[r], plane[at + r * stride])

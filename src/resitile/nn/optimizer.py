@@ -2,16 +2,14 @@
 
 import math
 from collections.abc import Callable, Iterable
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from resitile.errors import ConfigError, UpdateError
-from resitile.kernels.threads import run, uninterrupted
+from resitile.kernels.threads import uninterrupted
 from resitile.nn.analog import AnalogModule, AnalogWeight
-from resitile.tiles import Vectors
 
 
 class AnalogSGD(torch.optim.SGD):
@@ -71,7 +69,10 @@ class AnalogSGD(torch.optim.SGD):
         work = [(layer, layer.take(), lr) for layer, lr in self._layers()]
         with uninterrupted(), torch.no_grad():
             _digital_step(self)
-            run([partial(_learn, layer, batches, lr) for layer, batches, lr in work])
+            for layer, batches, lr in work:  # threads share the rows of a large layer, not layers
+                if lr > 0 and batches:
+                    layer.learn(batches, lr)
+                layer.discard()
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -79,12 +80,6 @@ class AnalogSGD(torch.optim.SGD):
         super().zero_grad(set_to_none)
         for layer, _ in self._layers():
             layer.discard()
-
-
-def _learn(layer: AnalogModule, batches: list[list[Vectors]], lr: float) -> None:
-    if lr > 0 and batches:
-        layer.learn(batches, lr)
-    layer.discard()
 
 
 # torch wraps every class's `step` with its hooks; the inner one must not run them again.

@@ -16,7 +16,7 @@ from resitile.tiles.vectors import Vectors
 
 _CHUNK = 1 << 18  # line entries kept at once on the dense path
 _DENSE = 3.0  # expected pulses per device from which the dense path pays
-_SPLIT = 1 << 16  # crosspoints from which one update is worth two threads
+_SPLIT = 1 << 18  # crosspoints from which one update is worth two threads
 
 
 @dataclass(frozen=True)
