@@ -3,16 +3,10 @@
 import math
 
 import numpy as np
-import pytest
 
 Z = 5.0  # a correct build fails about once in 1.7 million checks
 
 # Remove with its uses when a device with variation={...} can be hashed.
-mapping_variation = pytest.mark.xfail(
-    strict=True,
-    raises=TypeError,
-    reason="a device with a mapping as variation is not hashable, so kernels refuse it",
-)
 
 
 def assert_mean(samples, expected: float) -> None:

@@ -8,7 +8,7 @@ import torch
 
 import resitile as rt
 from resitile.tiles import PulseTrain, Tile
-from tests.helpers import assert_covariance, assert_mean, assert_variance, mapping_variation
+from tests.helpers import assert_covariance, assert_mean, assert_variance
 
 X = np.array([1.0, -0.5, 0.2])
 D = np.array([0.8, -0.3])
@@ -134,13 +134,11 @@ QUIET = {"dw_min": 0, "w_min": 0, "w_max": 0, "up_down": 0}
 
 @pytest.mark.parametrize("kind", ["multiplicative", "additive"])
 @pytest.mark.parametrize("w0", [0.0, 0.5])
-@mapping_variation
 def test_cycle_noise_variance(kind, w0):
     device = rt.devices.SoftBounds(states=40, variation={**QUIET, "cycle": 0.25}, cycle_noise=kind)
     check_cycle_noise(device, w0, 0.25, additive=kind == "additive")
 
 
-@mapping_variation
 def test_cycle_noise_of_neighbours_and_of_pulses_is_uncorrelated():
     device = rt.devices.ConstantStep(states=40, variation={**QUIET, "cycle": 0.25})
     first, second = (answers(device, 0.0, d=-1.0, seed=s) for s in (3, 4))
@@ -181,7 +179,6 @@ SPREADS = [
 
 @pytest.mark.parametrize("variation", SPREADS)
 @pytest.mark.parametrize("up_down", [0.0, 0.15, -0.15])
-@mapping_variation
 def test_device_spread_has_the_declared_moments(variation, up_down):
     check_spread(
         rt.devices.SoftBounds(
@@ -190,7 +187,6 @@ def test_device_spread_has_the_declared_moments(variation, up_down):
     )
 
 
-@mapping_variation
 def test_log_normal_steps():
     device = rt.devices.SoftBounds(
         states=10, log_normal=True, variation={"dw_min": 0.3, "up_down": 0}
@@ -202,7 +198,6 @@ def test_log_normal_steps():
     assert_mean(steps, device.dw_min * math.exp(0.3**2 / 2))
 
 
-@mapping_variation
 def test_neighbouring_crosspoints_tiles_and_seeds_are_uncorrelated():
     device = rt.devices.SoftBounds(states=10, variation=SPREADS[0])
     own, other = (Tile(device, s).crosspoints((300, 300)) for s in (0, 1))
@@ -214,7 +209,6 @@ def test_neighbouring_crosspoints_tiles_and_seeds_are_uncorrelated():
     assert_covariance(own["w_max"].ravel()[1:], own["step_up"].ravel()[:-1], 0.0)
 
 
-@mapping_variation
 def test_spread_of_a_laws_own_field():
     device = rt.devices.LinearStep(gamma_up=0.6, variation={"gamma_up": 0.1})
     own = Tile(device, 2).crosspoints((300, 300))
@@ -261,13 +255,11 @@ class TestTheChecksFailOnFaults:
             check_mean_response(device, 0.25, symmetric=1.0, asymmetric=0.25)
 
     @pytest.mark.parametrize("planted", [0.0, 0.23, 0.27])
-    @mapping_variation
     def test_wrong_cycle_noise(self, planted):
         device = rt.devices.SoftBounds(states=40, variation={**QUIET, "cycle": planted})
         with pytest.raises(AssertionError, match="variance"):
             check_cycle_noise(device, 0.0, 0.25, additive=False)
 
-    @mapping_variation
     def test_additive_noise_taken_for_multiplicative(self):
         device = rt.devices.SoftBounds(
             states=40, variation={**QUIET, "cycle": 0.25}, cycle_noise="additive"
@@ -276,7 +268,6 @@ class TestTheChecksFailOnFaults:
             check_cycle_noise(device, 0.5, 0.25, additive=False)
 
     @pytest.mark.parametrize("entry", ["dw_min", "w_min", "w_max"])
-    @mapping_variation
     def test_wrong_spread(self, entry):
         real = rt.devices.SoftBounds(states=10, variation={**QUIET, entry: 0.18})
         with pytest.raises(AssertionError, match="variance"):

@@ -8,7 +8,6 @@ import resitile as rt
 from resitile.errors import ConfigError
 from resitile.kernels.crosspoint import pulse_staircase
 from resitile.tiles import PulseTrain, Tile
-from tests.helpers import mapping_variation
 
 ONE_PULSE = PulseTrain(bits=1, update_management=False, bit_length_management=False)
 
@@ -40,7 +39,6 @@ class TestStaircases:
         expected = -1 + (w0 + 1) * (1 - device.dw_min) ** n
         np.testing.assert_allclose(staircase(device, w0, [False] * 30)[:, 0], expected, atol=1e-5)
 
-    @mapping_variation
     def test_soft_bounds_with_spread_use_every_crosspoints_own_step_and_bound(self):
         device = rt.devices.SoftBounds(states=100, variation={"cycle": 0})
         own = {k: v.ravel() for k, v in Tile(device, 5).crosspoints((20, 10)).items()}
@@ -120,7 +118,6 @@ class TestSpread:
         spread = rt.devices.SoftBounds(variation={"cycle": 0.0}).spread()
         assert spread == {"dw_min": 0.3, "w_min": 0.3, "w_max": 0.3, "up_down": 0.01, "cycle": 0.0}
 
-    @mapping_variation
     def test_a_mapping_works_wherever_a_device_does(self):
         device = rt.devices.SoftBounds(variation={"cycle": 0.0})
         assert hash(device) == hash(rt.devices.SoftBounds(variation={"cycle": 0.0}))
@@ -211,7 +208,6 @@ class TestOwnLaws:
         np.testing.assert_allclose(up.numpy(), expected, rtol=1e-6)
         assert rt.devices.create("cubic", bend=0.2).bend == 0.2
 
-    @mapping_variation
     def test_cubic_with_spread_of_its_own_field(self):
         device = self.cubic()(states=10, bend=0.3, variation={"bend": 0.1, "cycle": 0})
         own = {k: v.ravel() for k, v in Tile(device, 1).crosspoints((10, 10)).items()}

@@ -124,9 +124,6 @@ def test_a_wrong_gradient_is_found():
 
 
 class TestPrecision:
-    @pytest.mark.xfail(
-        strict=True, raises=AssertionError, reason="crosspoints take torch's default dtype"
-    )
     def test_weights_are_float32_whatever_the_default(self):
         torch.set_default_dtype(torch.float64)
         try:
@@ -155,11 +152,6 @@ class TestPrecision:
                 change()
         assert model[0].weight.dtype == torch.float32
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=RuntimeError,
-        reason="a channels_last weight cannot be viewed as a matrix",
-    )
     def test_memory_format(self):
         model = nn.Sequential(AnalogConv2d(3, 4, 3, algorithm=RULE, seed=0))
         model = model.to(memory_format=torch.channels_last)
@@ -207,11 +199,6 @@ class TestScale:
         expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
         torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="the composite is only refreshed when tiles learn",
-    )
     def test_the_weight_of_frozen_tiles_follows_a_learnt_scale(self):
         layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
         layer.weight.requires_grad_(False)
@@ -224,9 +211,6 @@ class TestScale:
         expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
         torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
 
-    @pytest.mark.xfail(
-        strict=True, raises=UserWarning, reason="float() of a scale that requires grad warns"
-    )
     def test_a_layer_with_a_learnt_scale_can_be_printed(self):
         layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
         assert "scale=" in repr(layer)
@@ -349,11 +333,6 @@ class TestConvert:
             rt.convert(model, FOUR)
         assert not rt.nn.analog_layers(model)
 
-    @pytest.mark.xfail(
-        strict=True,
-        raises=AssertionError,
-        reason="named_children() hides a second name of the same layer",
-    )
     def test_a_layer_used_twice_is_one_layer(self):
         shared = nn.Linear(3, 3)
         model = rt.convert(nn.Sequential(shared, nn.ReLU(), shared), FOUR)

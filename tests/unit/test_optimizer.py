@@ -277,9 +277,6 @@ class TestSavedStates:
             model.load_state_dict(saved.state_dict())
         assert same(model, before)
 
-    @pytest.mark.xfail(
-        strict=True, reason="modules before the refusing layer have loaded their part by then"
-    )
     def test_a_refused_state_leaves_digital_layers_alone_too(self):
         saved, model = network(10), network(4)
         train(saved, sgd(saved), X[:3])
@@ -288,9 +285,6 @@ class TestSavedStates:
             model.load_state_dict(saved.state_dict())
         assert same(model, before)
 
-    @pytest.mark.xfail(
-        strict=True, reason="a state without tiles overwrites the composite weight alone"
-    )
     @pytest.mark.parametrize("strict", [True, False])
     def test_a_digital_state_does_not_slip_past_the_tiles(self, strict):
         model = network()

@@ -151,9 +151,6 @@ class TestWhatStaysStill:
         assert not moved[:, 3].any()
         assert not moved[7].any()
 
-    @pytest.mark.xfail(
-        strict=True, raises=ValueError, reason="measure() cannot reshape the x of an empty batch"
-    )
     def test_an_empty_batch(self):
         w = torch.zeros(3, 2)
         device = rt.devices.SoftBounds()

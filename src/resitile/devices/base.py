@@ -90,6 +90,7 @@ class Device:
         cls.name = name
         cls.law_fields = tuple(own)
         dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        cls.__hash__ = Device.__hash__  # type: ignore[method-assign]
         _REGISTRY.add(name, cls)
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -109,7 +110,9 @@ class AnalogModule(nn.Module):
         if self.bias is not None:
             self.bias = nn.Parameter(self.bias.detach().to(torch.float32))
         self._set_scale(scale, d_in)
-        self.register_buffer("crosspoints", torch.zeros(d_out, d_in, algorithm.count))
+        self.register_buffer(
+            "crosspoints", torch.zeros(d_out, d_in, algorithm.count, dtype=torch.float32)
+        )
         self.register_buffer("counts", torch.zeros(3, algorithm.count, dtype=torch.int64))
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in algorithm.init((d_out, d_in)).items():
@@ -261,12 +264,27 @@ class AnalogModule(nn.Module):
     def learn(self, batches: list[list[Vectors]], lr: float) -> None:
         """Carry out the updates of mini-batches, in order."""
         composite, state = self._views()
-        if isinstance(self.scale, nn.Parameter):  # the optimizer may have moved it
-            composite.rescale(float(self.scale.detach()))
-            composite.refresh()
         self.tape.updates += 1
         for batch in batches:
             self.algorithm.step(composite, state, batch, lr)
+
+    def follow_scale(self) -> None:
+        """Recompute the weight if a learnt scale has moved since.
+
+        Raises:
+            UpdateError: if it is no longer above 0.
+        """
+        if not isinstance(self.scale, nn.Parameter):
+            return
+        composite, scale = self.composite(), float(self.scale.detach())
+        if not 0 < scale < math.inf:
+            raise UpdateError(
+                f"a learnt output scale became {scale:g}; it must stay above 0: give it a "
+                "smaller learning rate, or fix it"
+            )
+        if scale != composite.scale:
+            composite.rescale(scale)
+            composite.refresh()
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """What lies on rows and columns for a recorded mini-batch; a layer defines it."""
@@ -302,16 +320,27 @@ class AnalogModule(nn.Module):
             bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8
         )
 
+    def check_state(self, state_dict: Mapping[str, Any], prefix: str) -> None:
+        """Raise CheckpointError if a state is not of this layer's device and algorithm."""
+        name = prefix.rstrip(".") or "(model)"
+        found = state_dict.get(prefix + "fingerprint")
+        if found is None or prefix + "crosspoints" not in state_dict:
+            if prefix + "weight" in state_dict:
+                raise CheckpointError(
+                    f"the state of layer {name!r} has a weight but not the tiles that hold it, as "
+                    "of a digital model; write such weights with layer.program(weight)"
+                )
+        elif not torch.equal(found.cpu(), self.fingerprint.cpu()):
+            raise CheckpointError(
+                f"the state of layer {name!r} was saved with another device or algorithm than "
+                f"this model's {self.algorithm!r}; build the model as it was saved, or start from "
+                "its weights with layer.program(...)"
+            )
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        found = state_dict.get(prefix + "fingerprint")
-        if found is not None and not torch.equal(found.cpu(), self.fingerprint.cpu()):
-            raise CheckpointError(
-                f"the state of layer {prefix.rstrip('.') or 'itself'!r} was saved with another "
-                f"device or algorithm than this model's {self.algorithm!r}; build the model as it "
-                "was saved, or start from its weights with layer.program(...)"
-            )
+        self.check_state(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._moved()
 
@@ -323,6 +352,8 @@ class AnalogModule(nn.Module):
                 "digital layers one by one instead"
             )
         super()._apply(fn, recurse)
+        if not self.weight.is_contiguous():  # the tiles' rows stay as they are (channels_last)
+            self.weight.data = self.weight.data.contiguous()
         self._moved()
         return self
 
@@ -335,7 +366,7 @@ class AnalogModule(nn.Module):
 
     def extra_repr(self) -> str:
         """Torch's text plus the algorithm and the scale."""
-        return f"{super().extra_repr()}, scale={float(self.scale):.4g}, {self.algorithm!r}"
+        return f"{super().extra_repr()}, scale={float(self.scale.detach()):.4g}, {self.algorithm!r}"
 
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:

@@ -62,12 +62,16 @@ def convert(
     }
     if "" in made:
         return made[""]
-    for parent in list(model.modules()):
-        for child_name, child in list(parent.named_children()):
-            for name, layer in chosen.items():
-                if child is layer:
-                    setattr(parent, child_name, made[name])
+    _replace(model, {id(layer): made[name] for name, layer in chosen.items()})
     return model
+
+
+def _replace(model: nn.Module, new: dict[int, nn.Module]) -> None:
+    """Put the module new[id(old)] wherever `old` stands, also where it stands twice."""
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):
+            if id(child) in new:
+                setattr(parent, name, new[id(child)])
 
 
 def _patterns(given: str | Iterable[str] | None, default: list[str]) -> list[str]:
@@ -168,10 +172,7 @@ def to_digital(model: nn.Module) -> nn.Module:
     model = copy.deepcopy(model)
     if isinstance(model, AnalogModule):
         return _digital(model)
-    for parent in list(model.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, AnalogModule):
-                setattr(parent, name, _digital(child))
+    _replace(model, {id(layer): _digital(layer) for layer in analog_layers(model).values()})
     return model
 
 
@@ -186,9 +187,10 @@ def _digital(layer: Any) -> nn.Module:
                 layer.padding, layer.dilation, layer.groups, layer.bias is not None,
                 layer.padding_mode,
             )  # fmt: skip
-    new.weight = nn.Parameter(layer.weight.detach().clone())
-    if layer.bias is not None:
-        new.bias = nn.Parameter(layer.bias.detach().clone())
+    for name in ("weight", "bias"):
+        old = getattr(layer, name)
+        if old is not None:
+            setattr(new, name, nn.Parameter(old.detach().clone(), old.requires_grad))
     return new.train(layer.training)
 
 
@@ -200,7 +202,7 @@ def describe(model: nn.Module) -> str:
         count, d_out, d_in = layer.tiles.shape
         lines.append(
             f"{name or '(model)':<20} {f'{d_out} x {d_in}':>14} {count:>5} "
-            f"{float(layer.scale):>8.4f}  {layer.algorithm!r}"
+            f"{float(layer.scale.detach()):>8.4f}  {layer.algorithm!r}"
         )
     held = {id(p) for layer in analog.values() for p in (layer.weight,)}
     digital = sum(p.numel() for p in model.parameters() if id(p) not in held)

@@ -23,6 +23,7 @@ def finish(
     if not layer.scale.requires_grad:
         y = product(x.float(), layer.bias)
     else:
+        layer.follow_scale()
         y = product(x.float(), None) * (layer.scale / layer.scale.detach())
         if layer.bias is not None:
             y = y + layer.bias.view(-1, *[1] * layer.spatial)

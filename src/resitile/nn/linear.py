@@ -75,4 +75,6 @@ class AnalogLinear(AnalogModule, nn.Linear):
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per batch element (and per any further leading axis)."""
-        return [rows(as_array(x.reshape(-1, x.shape[-1])), as_array(d.reshape(-1, d.shape[-1])))]
+        # torch transposes faster than numpy; `rows` sees that d^T is already in order
+        d_rows = as_array(d.reshape(-1, d.shape[-1]).t()).T
+        return [rows(as_array(x.reshape(-1, x.shape[-1])), d_rows)]

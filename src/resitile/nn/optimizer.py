@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
@@ -69,6 +69,8 @@ class AnalogSGD(torch.optim.SGD):
         work = [(layer, layer.take(), lr) for layer, lr in self._layers()]
         with uninterrupted(), torch.no_grad():
             _digital_step(self)
+            for layer, _, _ in work:
+                layer.follow_scale()
             for layer, batches, lr in work:  # threads share the rows of a large layer, not layers
                 if lr > 0 and batches:
                     layer.learn(batches, lr)
@@ -92,26 +94,3 @@ def _check_lr(lr: float | Tensor) -> None:
     value = float(lr)
     if not 0 <= value < math.inf:
         raise ConfigError(f"the learning rate must be a number of at least 0, got {value}")
-
-
-def _discard_on_zero_grad() -> None:
-    """Let `model.zero_grad()` drop recorded mini-batches, as it drops gradients.
-
-    nn.Module.zero_grad only walks over parameters and has no hook, so it is wrapped, once.
-    """
-    original = nn.Module.zero_grad
-    if getattr(original, "_drops_recorded", False):
-        return
-
-    def zero_grad(self: nn.Module, set_to_none: bool = True) -> None:
-        original(self, set_to_none)
-        for module in self.modules():
-            if isinstance(module, AnalogModule):
-                module.discard()
-
-    zero_grad.__doc__ = original.__doc__
-    zero_grad._drops_recorded = True  # type: ignore[attr-defined]
-    nn.Module.zero_grad = zero_grad  # type: ignore[method-assign]
-
-
-_discard_on_zero_grad()

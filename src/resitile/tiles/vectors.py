@@ -50,7 +50,9 @@ class Vectors:
         n, _, p = self.d.shape
         largest = np.empty((2, n, p), dtype=np.int32)
         x, d = self.x.view(np.int32), self.d.view(np.int32)
-        if self.window is None:
+        if not largest.size:
+            fine = True
+        elif self.window is None:
             fine = lines.measure_rows(x.reshape(p, -1), d, largest)
         else:
             channels, window, run, stride = self.window
