@@ -27,6 +27,7 @@ from resitile.kernels.law import (
 from resitile.kernels.random import below, cycle_noise, normal
 
 _ONE = np.float32(1)
+_STREAMS = np.uint64(16)  # hashes that one crosspoint may use
 _TINY = np.float32(1e-6)
 
 
@@ -38,7 +39,7 @@ def crosspoint(law, spec, key, index, table):
     normal around their nominal values, steps are made positive, bounds are put in order and
     include 0 (here by a millionth of the nominal bound, so that 1 / bound exists).
     """
-    h = below(key, index * 16)
+    h = below(key, np.uint64(index) * _STREAMS)
     low = spec[W_MIN] * (_ONE + spec[S_MIN] * normal(table, h, 0))
     high = spec[W_MAX] * (_ONE + spec[S_MAX] * normal(table, h, 1))
     w_min = min(min(low, high), _TINY * spec[W_MIN])

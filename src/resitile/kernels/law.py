@@ -123,11 +123,13 @@ def _own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: i
     # A tuple has a fixed length for the compiler: the text is made from the number of fields.
     fields = [
         f"spec[{FIELDS + 2 * k}] * (np.float32(1) + spec[{FIELDS + 2 * k + 1}] * "
-        f"normal(table, below(key, crosspoint * 16 + {1 + k // 4}), {k % 4}))"
+        f"normal(table, below(key, first + np.uint64({1 + k // 4})), {k % 4}))"
         for k in range(law.n_fields)
     ]
     arguments = "law, w_min, w_max, spec, key, crosspoint, table"
-    text = f"def impl({arguments}): return ({', '.join(['w_min', 'w_max', *fields])},)"
+    text = f"""def impl({arguments}):
+    first = np.uint64(crosspoint) * np.uint64(16)
+    return ({", ".join(["w_min", "w_max", *fields])},)"""
     scope: dict[str, Any] = {"np": np, "normal": normal, "below": below}
     exec(text, scope)
     return scope["impl"]

@@ -83,10 +83,10 @@ def cycle_noise(table, slot_key, crosspoint):
     x *= _M1
     x ^= x >> _S31
     x *= _M2
-    return table[np.int64(x >> _TOP)]
+    return table[x >> _TOP]  # unsigned, as every index here: no test for a negative one
 
 
 @njit(inline="always")
 def normal(table, h, lane):
     """The normal deviate in the 12 bits number `lane` (0 to 4) of a hash."""
-    return table[np.int64((h >> np.uint64(_BITS * lane)) & _LOW)]
+    return table[(h >> np.uint64(_BITS * lane)) & _LOW]

@@ -39,11 +39,12 @@ _ONE = np.uint32(1)
 
 
 @njit(inline="always")
-def _refresh(tiles, coefficients, weight, i, j):
+def _refresh(tiles, coefficients, weight, j):
+    """Recompute column j of one row: `tiles` is (d_in, tiles), `weight` (d_in,)."""
     total = 0.0
-    for n in range(tiles.shape[2]):
-        total += coefficients[n] * tiles[i, j, n]
-    weight[i, j] = total
+    for n in range(coefficients.size):
+        total += coefficients[n] * tiles[j, n]
+    weight[j] = total
 
 
 @njit(inline="always")
@@ -61,7 +62,8 @@ def pulse_events(
     d_in = offset.size
     rows = high - low
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    lines = np.empty(d_in, dtype=np.int64)
+    t = np.uint64(t)  # unsigned indices: no test for negative ones
+    lines = np.empty(d_in, dtype=np.uint32)
     words = np.empty(d_in, dtype=np.uint32)
     flags = np.zeros((d_in + 7) // 8, dtype=np.uint64)
     fired = np.empty((rows, _BLOCK), dtype=np.uint32)
@@ -114,16 +116,19 @@ def pulse_events(
                 )  # fmt: skip
                 if front + back == 0:
                     continue
+                slot0 = _slot_key(keys[r], 0)
                 for i in range(rows):
                     if hits[i, r] == 0:
                         continue
                     open_slots = fired[i, r] if longest > 1 else _ONE
                     at = row0 + low + i
+                    row, composite = tiles[at], weight[at]
+                    first = np.uint64(at * d_in)
                     touched = np.float32(0)
                     for c in range(front):  # loads that do not wait for one another
-                        touched += tiles[at, lines[c], t] + weight[at, lines[c]]
+                        touched += row[lines[c], t] + composite[lines[c]]
                     for c in range(d_in - back, d_in):
-                        touched += tiles[at, lines[c], t] + weight[at, lines[c]]
+                        touched += row[lines[c], t] + composite[lines[c]]
                     scratch[0] = touched
                     for side in range(2):
                         begin, end = (0, front) if side == 0 else (d_in - back, d_in)
@@ -132,16 +137,16 @@ def pulse_events(
                             word = open_slots & words[c]
                             if word == 0:
                                 continue
-                            j = lines[c]
-                            device = at * d_in + j
+                            j = np.uint64(lines[c])
                             own, up_step, down_step = crosspoint(
-                                law, spec, device_key, device, table
+                                law, spec, device_key, first + j, table
                             )
-                            value = tiles[at, j, t]
+                            value = row[j, t]
                             b = 0
                             while word:
                                 if word & _ONE:
-                                    xi = cycle_noise(table, _slot_key(keys[r], b), device)
+                                    slot = slot0 if b == 0 else _slot_key(keys[r], b)
+                                    xi = cycle_noise(table, slot, first + j)
                                     value = pulse(
                                         law, value, up, own, up_step, down_step,
                                         cycle, additive, xi,
@@ -149,8 +154,8 @@ def pulse_events(
                                     pulses += 1
                                 word >>= _ONE
                                 b += 1
-                            tiles[at, j, t] = value
-                            _refresh(tiles, coefficients, weight, at, j)
+                            row[j, t] = value
+                            _refresh(row, coefficients, composite, j)
     return pulses
 
 
@@ -188,7 +193,7 @@ def _cross_row(
     pulses = 0
     for c in range(lines.size):
         if words[c] & bit:
-            j = np.int64(lines[c])
+            j = np.uint64(lines[c])
             p = as_parameters(law, own, j)
             xi = cycle_noise(table, slot, first + j)
             row[j] = pulse(law, row[j], up, p, step_up[j], step_down[j], cycle, additive, xi)
@@ -234,12 +239,13 @@ def pulse_rows(
                         up = (value > 0) == (side == 1)
                         pulses += _cross_row(
                             law, up, bit, lines[v, begin:end], words[v, begin:end], row,
-                            own, step_up, step_down, cycle, additive, table, slot, at * d_in,
+                            own, step_up, step_down, cycle, additive, table, slot,
+                            np.uint64(at * d_in),
                         )  # fmt: skip
                 word >>= _ONE
                 b += 1
         for j in range(d_in):
-            _refresh(tiles, coefficients, weight, at, j)
+            _refresh(tiles[at], coefficients, weight[at], j)
     return pulses
 
 
@@ -283,7 +289,7 @@ def pulse_column(
             word >>= _ONE
             b += 1
         tiles[i, column, t] = value
-        _refresh(tiles, coefficients, weight, i, column)
+        _refresh(tiles[i], coefficients, weight[i], column)
     return pulses
 
 
@@ -292,4 +298,4 @@ def compose(tiles, coefficients, weight):
     """weight = sum_n coefficients[n] * tiles[:, :, n], everywhere."""
     for i in range(weight.shape[0]):
         for j in range(weight.shape[1]):
-            _refresh(tiles, coefficients, weight, i, j)
+            _refresh(tiles[i], coefficients, weight[i], j)

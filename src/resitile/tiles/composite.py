@@ -144,7 +144,7 @@ class Composite:
         for first in range(0, len(v), chunk):
             size = min(chunk, len(v) - first)
             lists = (
-                np.empty((size, d_in), dtype=np.int32),
+                np.empty((size, d_in), dtype=np.uint32),
                 np.empty((size, d_in), dtype=np.uint32),
                 np.empty((size, 2), dtype=np.int64),
                 np.empty(size, dtype=np.float64),
