@@ -135,7 +135,7 @@ def test_compare_puts_runs_side_by_side(cli: Cli, tmp_path: Path) -> None:
     rows = json.loads(out)
     assert rows == json.loads((tmp_path / "both/comparison.json").read_text())
     assert [row["label"] for row in rows] == ["plain torch", "three tiles"]
-    assert (tmp_path / "both/comparison.html").is_file()
+    assert (tmp_path / "both/report.html").is_file()
     assert (tmp_path / "both/analog/summary.json").is_file()
     status, out, err = cli("compare", "digital.toml", "analog.toml", "--out", "both")
     assert status == 0
@@ -143,7 +143,7 @@ def test_compare_puts_runs_side_by_side(cli: Cli, tmp_path: Path) -> None:
     assert [line.split("  ")[0] for line in out.splitlines()[:3]] == [
         "run", "plain torch", "three tiles",
     ]  # fmt: skip
-    assert out.splitlines()[-1] == f"report: {Path('both/comparison.html')}"
+    assert out.splitlines()[-1] == f"report: {Path('both/report.html')}"
     status, out, err = cli("report", "both/digital", "both/analog", "-o", "page.html", "--json")
     assert status == 0, err
     assert [row["label"] for row in json.loads(out)] == ["plain torch", "three tiles"]

@@ -41,7 +41,7 @@ def compare(
         raise stopped(f"{stop}; go on with the same command (without --overwrite)") from None
     rows = table(runs)
     write_json(folder / "comparison.json", rows)
-    page = write_report(runs, folder / "comparison.html")
+    page = write_report(runs, folder / "report.html")
     if as_json:
         print_json(rows)
     else:

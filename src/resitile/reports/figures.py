@@ -1,0 +1,123 @@
+"""Matplotlib figures from run records, for the page and for notebooks."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from resitile.reports.records import Run
+
+# Okabe and Ito's palette: distinct to colour-blind readers too; black is kept for text.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#666666")
+_STYLES = ("-", "--", ":")
+
+
+def _look(number: int) -> dict[str, Any]:
+    return {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": _STYLES[number // len(COLOURS) % len(_STYLES)],
+    }
+
+
+def learning_curves(runs: Sequence[Run]) -> Figure:
+    """Validation accuracy and training loss against the epoch, one line a run."""
+    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
+    accuracy, loss = figure.subplots(1, 2)
+    for number, run in enumerate(runs):
+        epochs = [e["epoch"] for e in run.epochs]
+        mark = "o" if len(epochs) < 25 else None
+        look = {**_look(number), "marker": mark, "markersize": 3.5, "label": run.label}
+        accuracy.plot(epochs, [e["val_accuracy"] for e in run.epochs], **look)
+        loss.plot(epochs, [e["train_loss"] for e in run.epochs], **look)
+        for before, after in zip(run.epochs, run.epochs[1:], strict=False):
+            if before.get("stage") is not None and before.get("stage") != after.get("stage"):
+                at = (after["epoch"] + before["epoch"]) / 2
+                accuracy.axvline(at, color=look["color"], alpha=0.25, linewidth=0.8)
+    accuracy.axhline(0.1, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
+    accuracy.annotate(
+        "chance (10 classes)", (1, 0.1), (-2, 3), xycoords=("axes fraction", "data"),
+        textcoords="offset points", ha="right", fontsize=8, color="#666666",
+    )  # fmt: skip
+    accuracy.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    loss.set(xlabel="epoch", ylabel="training loss (negative log-likelihood)")
+    loss.set_ylim(bottom=0)
+    for axis in (accuracy, loss):
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    handles, labels = accuracy.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+    return figure
+
+
+def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) -> Figure:
+    """What every tile of every layer holds: a row per layer, the coarsest tile on the left."""
+    layers = record["layers"]
+    columns = max(len(layer["counts"]) for layer in layers.values())
+    figure = Figure(
+        figsize=(1.2 + 1.55 * max(columns, 3), 0.5 + 1.55 * len(layers)), layout="constrained"
+    )
+    axes = figure.subplots(len(layers), columns, squeeze=False)
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for line, (name, layer) in zip(axes, layers.items(), strict=True):
+        edges, top = layer["edges"], max(max(c) / (sum(c) or 1) for c in layer["counts"])
+        for n, (axis, counts) in enumerate(zip(line, layer["counts"], strict=False)):
+            axis.set_visible(True)
+            share = [c / (sum(counts) or 1) for c in counts]
+            axis.stairs(share, edges, fill=True, color=colour, alpha=0.8)
+            axis.set_ylim(0, 1.08 * min(top, 0.35))
+            axis.set_yticks([])
+            axis.tick_params(labelsize=7)
+            axis.set_xticks([round(edges[0]), 0, round(edges[-1])])
+            axis.spines[["top", "right", "left"]].set_visible(False)
+            axis.set_title(
+                f"tile {n} · ×{layer['gamma'][n]:.3g} · std {layer['std'][n]:.2f}", fontsize=7.5
+            )
+        line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
+    figure.supxlabel("weight in the tile's own units; share of its devices", fontsize=8)
+    return figure
+
+
+def tile_evolution(run: Run) -> Figure:
+    """The spread of each tile's contents against the epoch, a panel per layer."""
+    names = list(run.tiles[-1]["layers"])
+    figure = Figure(figsize=(9.5, 2.9), layout="constrained")
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    epochs = [record["epoch"] for record in run.tiles]
+    for axis, name in zip(axes, names, strict=True):
+        for n in range(len(run.tiles[-1]["layers"][name]["std"])):
+            values = [record["layers"][name]["std"][n] for record in run.tiles]
+            axis.plot(epochs, values, **_look(n), marker=".", label=f"tile {n}")
+        axis.set_title(name, fontsize=9)
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("std of the tile's weights")
+    axes[0].set_ylim(bottom=0)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=8, frameon=False, fontsize=8)
+    return figure
+
+
+def pulses_per_tile(runs: Sequence[Run]) -> Figure:
+    """Pulses that each tile received in a whole run, summed over layers."""
+    analog = [(k, run) for k, run in enumerate(runs) if run.epochs and run.epochs[-1]["pulses"]]
+    figure = Figure(figsize=(9.5, 2.8), layout="constrained")
+    axis = figure.subplots()
+    for slot, (number, run) in enumerate(analog):
+        layers = run.epochs[-1]["pulses"].values()
+        totals = [sum(counts) for counts in zip(*layers, strict=True)]
+        width = 0.8 / len(analog)
+        at = [n + (slot - (len(analog) - 1) / 2) * width for n in range(len(totals))]
+        axis.bar(at, totals, width=0.92 * width, color=_look(number)["color"], label=run.label)
+    axis.set_yscale("log")
+    axis.set(xlabel="tile (0 is the coarsest)", ylabel="pulses received")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.grid(axis="y", alpha=0.25)
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    return figure

@@ -1,0 +1,116 @@
+"""One self-contained HTML page about one or several runs."""
+
+import io
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import matplotlib as mpl
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from resitile.reports import figures
+from resitile.reports.records import Run, read_runs, row
+
+
+def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> Path:
+    """Write the page about runs; it needs nothing beside it and no network.
+
+    Args:
+        run_dirs: run folders, in the order of the table.
+        out: the file to write.
+        title: headline; None makes one from the data.
+
+    Returns:
+        `out`.
+
+    Raises:
+        ConfigError: if there are no runs.
+        DataError: if a record is missing or damaged.
+    """
+    runs = read_runs(run_dirs)
+    rows = [row(run) for run in runs]
+    first = next((run.summary for run in runs if run.summary), None)
+    data = (first or {}).get("data") or runs[0].config.get("data", {}).get("name", "?")
+    model = runs[0].config.get("model", {}).get("name", "?")
+    environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    template = resources.files("resitile.reports").joinpath("report.html.j2").read_text("utf-8")
+    environment.filters |= {"percent": _percent, "clock": _clock, "count": _count}
+    page = environment.from_string(template).render(
+        title=title or f"{model} on {data}",
+        made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
+        rows=rows,
+        statement=_statement(rows),
+        sizes=first,
+        environment=(first or {}).get("environment", {}),
+        curves=_svg(figures.learning_curves(runs)) if any(r.epochs for r in runs) else None,
+        pulses=_svg(figures.pulses_per_tile(runs)) if any(r["pulses"] for r in rows) else None,
+        analog=[_analog(k, run) for k, run in enumerate(runs) if run.tiles],
+        runs=[{"label": run.label, "settings": run.settings} for run in runs],
+        seeds=sorted({r["seed"] for r in rows if r.get("seed") is not None}),
+    )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page, encoding="utf-8")
+    return out
+
+
+def _analog(number: int, run: Run) -> dict[str, Any]:
+    colour = figures.COLOURS[number % len(figures.COLOURS)]
+    several = max(len(layer["std"]) for layer in run.tiles[-1]["layers"].values()) > 1
+    return {
+        "label": run.label,
+        "epoch": run.tiles[-1]["epoch"],
+        "histograms": _svg(figures.tile_histograms(run, run.tiles[-1], colour)),
+        "evolution": _svg(figures.tile_evolution(run)) if several else None,
+        "transfers": run.epochs[-1].get("transfers") if several else None,
+    }
+
+
+def _statement(rows: list[dict[str, Any]]) -> str:
+    """One sentence that follows from the table, or nothing."""
+    done = [r for r in rows if r.get("test_accuracy") is not None]
+    several = [r for r in done if (r.get("tiles") or 0) > 1]
+    single = [r for r in done if r.get("tiles") == 1]
+    digital = [r for r in done if not r.get("tiles")]
+
+    def best(group: list[dict[str, Any]]) -> dict[str, Any]:
+        # Chosen on validation data; the test accuracy is only reported.
+        return max(group, key=lambda r: r["val_accuracy"])
+
+    if not several or not single:
+        return ""
+    many, one = best(several), best(single)
+    text = (
+        f"{many['label']} reaches {_percent(many['test_accuracy'])} test accuracy with devices of "
+        f"{many['states']:g} states, the best single tile {_percent(one['test_accuracy'])}"
+    )
+    if digital:
+        text += f", digital training {_percent(best(digital)['test_accuracy'])}"
+    return text + "."
+
+
+def _svg(figure: Figure) -> Markup:
+    stream = io.StringIO()
+    # A fixed salt and no date: the same records give the same page.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resitile"}):
+        figure.savefig(stream, format="svg", metadata={"Date": None})
+    text = stream.getvalue()
+    # Only matplotlib's own markup; it escapes labels.
+    return Markup(text[text.index("<svg") :])
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def _count(value: float | None) -> str:
+    return "–" if value is None else f"{value:,.0f}".replace(",", "\u202f")
+
+
+def _clock(seconds: float | None) -> str:
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"

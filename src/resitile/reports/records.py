@@ -1,0 +1,117 @@
+"""What a run folder tells: settings, epochs, tile contents, summary."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resitile.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Run:
+    """The records of one run.
+
+    Attributes:
+        path: its folder.
+        config: the resolved settings.
+        settings: the same as TOML text.
+        epochs: one record per epoch.
+        tiles: one record per epoch of what the tiles held; empty for digital runs.
+        summary: None while the run is unfinished.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    settings: str
+    epochs: list[dict[str, Any]]
+    tiles: list[dict[str, Any]]
+    summary: dict[str, Any] | None
+
+    @property
+    def label(self) -> str:
+        """What people call the run."""
+        return str(self.config.get("label") or self.config.get("name") or self.path.name)
+
+
+def read_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        DataError: if a file is missing or damaged; names it.
+    """
+    settings = _text(path / "config.toml")
+    try:
+        config = tomllib.loads(settings)
+    except tomllib.TOMLDecodeError as error:
+        raise DataError(f"{path / 'config.toml'} is damaged: {error}") from error
+    lines = []
+    for number, line in enumerate(_text(path / "metrics.jsonl").splitlines(), 1):
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError as error:
+            raise DataError(
+                f"line {number} of {path / 'metrics.jsonl'} is damaged: {error}; resume the run "
+                "(it drops what follows its last checkpoint) or run it again"
+            ) from error
+    summary = None
+    if (path / "summary.json").is_file():
+        try:
+            summary = json.loads(_text(path / "summary.json"))
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path / 'summary.json'} is damaged: {error}") from error
+    epochs = [line for line in lines if line.get("kind") == "epoch"]
+    tiles = [line for line in lines if line.get("kind") == "tiles"]
+    return Run(path, config, settings, epochs, tiles, summary)
+
+
+def read_runs(paths: list[Path]) -> list[Run]:
+    """Read several run folders.
+
+    Raises:
+        ConfigError: if there are none.
+        DataError: if a file is missing or damaged.
+    """
+    if not paths:
+        raise ConfigError("a report needs at least one run folder")
+    return [read_run(Path(path)) for path in paths]
+
+
+def table(paths: list[Path]) -> list[dict[str, Any]]:
+    """One row a run: its summary, or how far it has come."""
+    return [row(run) for run in read_runs(paths)]
+
+
+def row(run: Run) -> dict[str, Any]:
+    """The row of one run: the keys of summary.json, `status`, and the pulses fired."""
+    last = run.epochs[-1] if run.epochs else {}
+    if run.summary is not None:
+        found = {**run.summary, "status": "finished"}
+    else:
+        found = {
+            "name": run.config.get("name", run.path.name),
+            "algorithm": run.config.get("algorithm", {}).get("name"),
+            "states": run.config.get("device", {}).get("states"),
+            "tiles": run.config.get("algorithm", {}).get("tiles"),
+            "val_accuracy": last.get("val_accuracy"),
+            "test_accuracy": None,
+            "epochs": len(run.epochs),
+            "seed": run.config.get("seed"),
+            "wall_s": last.get("wall_s"),
+            "ms_per_step": None,
+            "status": "unfinished",
+        }
+    found["label"] = run.label
+    pulses = last.get("pulses") or {}
+    found["pulses"] = sum(sum(counts) for counts in pulses.values()) if pulses else None
+    return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is damaged: it is not text ({error})") from error

@@ -1,0 +1,120 @@
+"""The page is made from records alone, holds their numbers, and needs nothing beside it."""
+
+import json
+import re
+
+import pytest
+
+from resitile.errors import ConfigError, DataError
+from resitile.reports import table, write_report
+
+
+def make_run(folder, name, *, tiles=0, epochs=3, finished=True, accuracy=0.5):
+    """A run folder with the records that training writes."""
+    path = folder / name
+    path.mkdir()
+    (path / "config.toml").write_text(
+        f'name = "{name}"\nlabel = "{name} <b>&"\nseed = 7\n[data]\nname = "d"\n'
+        '[model]\nname = "lenet5"\n[algorithm]\nname = "x"\n'
+    )
+    lines = []
+    for epoch in range(1, epochs + 1):
+        counts = {"fc": [epoch * 10] * tiles} if tiles else {}
+        lines.append(
+            {
+                "kind": "epoch", "epoch": epoch, "train_loss": 2.0 / epoch,
+                "train_accuracy": 0.4, "val_loss": 1.0, "val_accuracy": accuracy,
+                "lr": 0.1, "wall_s": 1.0, "steps": epoch, "stage": epoch - 1 if tiles else None,
+                "pulses": counts, "transfers": counts,
+            }
+        )  # fmt: skip
+        if tiles:
+            layer = {
+                "edges": [-1 + k / 20 for k in range(41)],
+                "counts": [list(range(40))] * tiles,
+                "mean": [0.0] * tiles, "std": [0.1] * tiles, "scale": 1.0,
+                "gamma": [0.5**n for n in range(tiles)],
+            }  # fmt: skip
+            lines.append({"kind": "tiles", "epoch": epoch, "layers": {"fc": layer}})
+    (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    if finished:
+        summary = {
+            "name": name, "algorithm": "A", "device": None, "states": 4 if tiles else None,
+            "tiles": tiles or None, "val_accuracy": accuracy, "test_accuracy": accuracy - 0.01,
+            "best_val_accuracy": accuracy, "epochs": epochs, "seed": 7, "wall_s": 61.0,
+            "steps": 9, "ms_per_step": 1.5, "environment": {"torch": "2.x"}, "data": "d",
+            "train_size": 10, "val_size": 2, "test_size": 3,
+        }  # fmt: skip
+        (path / "summary.json").write_text(json.dumps(summary))
+    return path
+
+
+def test_page_holds_every_run_and_no_outside_resource(tmp_path):
+    runs = [
+        make_run(tmp_path, "digital", accuracy=0.871),
+        make_run(tmp_path, "one", tiles=1, accuracy=0.432),
+        make_run(tmp_path, "six", tiles=6, accuracy=0.753),
+    ]
+    page = write_report(runs, tmp_path / "deep" / "report.html").read_text()
+    for accuracy in ("86.1 %", "42.2 %", "74.3 %", "87.1 %"):
+        assert accuracy in page
+    assert "six &lt;b&gt;&amp; reaches 74.3 % test accuracy" in page
+    assert "<b>&" not in page
+    assert not re.findall(r'(?:src|href)="https?:', page)
+    assert "<script" not in page
+
+
+def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
+    runs = [
+        make_run(tmp_path, "bad", tiles=1, accuracy=0.10),
+        make_run(tmp_path, "good", tiles=1, accuracy=0.45),
+        make_run(tmp_path, "six", tiles=6, accuracy=0.75),
+    ]
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    assert "the best single tile 44.0 %" in page
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize("tiles", [0, 1, 6])
+@pytest.mark.parametrize("epochs", [1, 4])
+def test_single_runs_of_every_kind(tmp_path, finished, tiles, epochs):
+    run = make_run(tmp_path, "r", tiles=tiles, epochs=epochs, finished=finished)
+    page = write_report([run], tmp_path / "r.html").read_text()
+    assert ("(unfinished)" in page) is not finished
+    assert ("What the tiles hold" in page) is (tiles > 0)
+
+
+def test_unfinished_run_without_an_epoch(tmp_path):
+    run = make_run(tmp_path, "r", epochs=0, finished=False)
+    row = table([run])[0]
+    assert (row["status"], row["test_accuracy"], row["epochs"]) == ("unfinished", None, 0)
+    write_report([run], tmp_path / "r.html")
+
+
+def test_ten_runs(tmp_path):
+    runs = [make_run(tmp_path, f"r{k}", tiles=k) for k in range(10)]
+    assert len(table(runs)) == 10
+    write_report(runs, tmp_path / "r.html")
+
+
+def test_pulses_are_those_of_the_whole_run(tmp_path):
+    assert table([make_run(tmp_path, "r", tiles=2, epochs=3)])[0]["pulses"] == 60
+
+
+def test_the_same_records_give_the_same_pictures(tmp_path):
+    run = make_run(tmp_path, "r", tiles=2)
+    pages = [write_report([run], tmp_path / f"{k}.html").read_text() for k in range(2)]
+    pictures = [re.findall(r"<svg.*?</svg>", page, flags=re.DOTALL) for page in pages]
+    assert pictures[0]
+    assert pictures[0] == pictures[1]
+
+
+def test_no_runs_and_damaged_records_are_named(tmp_path):
+    with pytest.raises(ConfigError, match="at least one"):
+        write_report([], tmp_path / "r.html")
+    with pytest.raises(DataError, match=r"config\.toml"):
+        table([tmp_path / "nothing"])
+    run = make_run(tmp_path, "r")
+    (run / "metrics.jsonl").write_text('{"kind": "epo')
+    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl"):
+        table([run])
