@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from resitile.reports.records import Run
 
@@ -42,7 +42,10 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     accuracy.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     loss.set(xlabel="epoch", ylabel="training loss (negative log-likelihood)")
-    loss.set_ylim(bottom=0)
+    loss.set_yscale("log")  # a collapsed run would flatten the others
+    loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    loss.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
+    loss.tick_params(axis="y", which="minor", labelsize=7)
     for axis in (accuracy, loss):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.25)
