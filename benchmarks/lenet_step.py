@@ -38,13 +38,13 @@ def trainer(model: nn.Module, optimizer: torch.optim.Optimizer) -> Callable[[], 
 
 
 def ours(tiles: int) -> Callable[[], None]:
-    """resitile with `tiles` tiles and the default spread."""
+    """resitile with `tiles` tiles, the default spread, and the same step of the gradient tile."""
     device = rt.devices.SoftBounds(states=STATES)
     rule: rt.algorithms.Algorithm = rt.algorithms.SingleTile(device)
     if tiles > 1:
         rule = rt.algorithms.ResidualLearning(device, tiles=tiles, fast_lr=0.5)
     model = rt.convert(LeNet5(), rule)
-    return trainer(model, rt.AnalogSGD(model.parameters(), lr=0.05 if tiles > 1 else 0.005))
+    return trainer(model, rt.AnalogSGD(model.parameters(), lr=0.5))
 
 
 def peer(tiles: int) -> Callable[[], None]:

@@ -28,7 +28,7 @@ def ours(x: torch.Tensor, d: torch.Tensor, states: int) -> Callable[[], None]:
     )  # fmt: skip
 
     def update() -> None:
-        vectors = rows(x.numpy(), d.numpy())
+        vectors = rows(x.numpy(), d.t().contiguous().numpy().T)  # as AnalogLinear does
         vectors.measure()
         composite.pulse(0, [vectors], LR)
 

@@ -27,15 +27,19 @@ def train(lr, x_max, d_max, dw_min, bits, manage, manage_length):
     """
     if x_max <= 0 or d_max <= 0 or lr <= 0:
         return 0, 0.0, 0.0
-    k = lr * x_max * d_max / dw_min
-    length = min(math.ceil(k), bits) if manage_length else bits
-    length = max(length, 1)
-    row = column = math.sqrt(lr / (dw_min * length))
-    if manage or manage_length:
-        ratio = math.sqrt(x_max / (d_max * min(1.0, bits / k)))
-        row *= ratio
-        column /= ratio
-    return length, row, column
+    rate = lr / dw_min
+    k = rate * x_max * d_max
+    length = bits
+    if manage_length:
+        length = 1 if k <= 1 else min(math.ceil(k), bits)
+    product = rate / length
+    if not (manage or manage_length):
+        row = math.sqrt(product)
+        return length, row, row
+    if k > bits:
+        d_max *= bits / k
+    row = math.sqrt(product * x_max / d_max)
+    return length, row, product / row
 
 
 @njit(inline="always")
@@ -75,19 +79,20 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
         The numbers of positive and of negative columns that fire.
     """
     key = vector_key ^ COLUMNS
+    pixels, first = x[n], np.uint64(start)  # unsigned: no test for a negative index
     d_in = offset.size
     front, back = 0, 0
     hits = flags.view(np.uint8)
     if length == 1:
         low, high = halves(key)
         for j in range(d_in):
-            t = threshold(x[n, start + offset[j]], scale)
+            t = threshold(pixels[first + np.uint64(offset[j])], scale)
             hits[j] = line_draw(low, high, j * MAX_BITS) < t
     for eight in range(flags.size):
         if length == 1 and flags[eight] == 0:  # usual with few states: no line of these fires
             continue
         for j in range(8 * eight, min(8 * eight + 8, d_in)):
-            value = x[n, start + offset[j]]
+            value = pixels[first + np.uint64(offset[j])]
             if length == 1:
                 word = np.uint32(hits[j])
             else:

@@ -66,9 +66,12 @@ def pulse_events(
     lines = np.empty(d_in, dtype=np.uint32)
     words = np.empty(d_in, dtype=np.uint32)
     flags = np.zeros((d_in + 7) // 8, dtype=np.uint64)
-    fired = np.empty((rows, _BLOCK), dtype=np.uint32)
-    hits = np.empty((rows, _BLOCK), dtype=np.uint8)
-    count = np.empty(_BLOCK, dtype=np.uint32)
+    # Which rows fire for each vector of a block, and in which slots: short lists, mostly empty.
+    fired = np.empty((_BLOCK, rows), dtype=np.uint32)
+    slots = np.empty((_BLOCK, rows), dtype=np.uint32)
+    count = np.zeros(_BLOCK, dtype=np.uint32)
+    eights = np.zeros(_BLOCK // 8, dtype=np.uint64)
+    hit = eights.view(np.uint8)
     keys = np.empty(_BLOCK, dtype=np.uint64)
     key_low = np.empty(_BLOCK, dtype=np.uint32)
     key_high = np.empty(_BLOCK, dtype=np.uint32)
@@ -93,20 +96,24 @@ def pulse_events(
                 count[r] = 0
             if longest == 0:
                 continue
+            eights[:] = 0
             for i in range(rows):
-                if longest == 1:  # the common case with few states; these loops vectorise
-                    row, hit, line = d[n, low + i, p0 : p0 + size], hits[i], (low + i) * MAX_BITS
+                row, line = d[n, low + i, p0 : p0 + size], (low + i) * MAX_BITS
+                if longest == 1:  # the common case with few states; this loop vectorises
                     for r in range(size):
                         limit = threshold(row[r], row_scale[r])
                         hit[r] = line_draw(key_low[r], key_high[r], line) < limit
-                    for r in range(size):
-                        count[r] += hit[r]
-                else:
-                    for r in range(size):
-                        limit = threshold(d[n, low + i, p0 + r], row_scale[r])
-                        fired[i, r] = line_bits(row_key(keys[r]), low + i, limit, length[r])
-                        hits[i, r] = fired[i, r] != 0
-                        count[r] += hits[i, r]
+                for eight in range(eights.size):
+                    if longest == 1 and eights[eight] == 0:
+                        continue
+                    for r in range(8 * eight, min(8 * eight + 8, size)):
+                        word = np.uint32(hit[r])
+                        if longest > 1:
+                            limit = threshold(row[r], row_scale[r])
+                            word = line_bits(row_key(keys[r]), low + i, limit, length[r])
+                        if word:
+                            fired[r, count[r]], slots[r, count[r]] = i, word
+                            count[r] += _ONE
             for r in range(size):
                 if count[r] == 0:
                     continue
@@ -117,10 +124,8 @@ def pulse_events(
                 if front + back == 0:
                     continue
                 slot0 = _slot_key(keys[r], 0)
-                for i in range(rows):
-                    if hits[i, r] == 0:
-                        continue
-                    open_slots = fired[i, r] if longest > 1 else _ONE
+                for m in range(count[r]):
+                    i, open_slots = np.int64(fired[r, m]), slots[r, m]
                     at = row0 + low + i
                     row, composite = tiles[at], weight[at]
                     first = np.uint64(at * d_in)

@@ -16,7 +16,8 @@ from resitile.tiles.vectors import Vectors
 
 _CHUNK = 1 << 18  # line entries kept at once on the dense path
 _DENSE = 3.0  # expected pulses per device from which the dense path pays
-_SPLIT = 1 << 18  # crosspoints from which one update is worth two threads
+_SPLIT = 1 << 17  # expected pulses, and
+_SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
 
 
 @dataclass(frozen=True)
@@ -100,17 +101,20 @@ class Composite:
         """
         for vectors in batch:
             key = self._key(n, kind=0)
-            dense = path == "dense"
-            if path == "auto":
-                dense = self._expected(n, vectors, lr) > _DENSE
+            expected = self._expected(n, vectors, lr)
+            dense = path == "dense" or (path == "auto" and expected > _DENSE)
+            rows, d_in = vectors.d.shape[1], vectors.offset.size
+            large = expected * rows * d_in >= _SPLIT or len(vectors) * (rows + d_in) >= _SPLIT_LINES
+            parts = min(get_num_threads(), rows) if large else 1
             pulse = self._pulse_dense if dense else self._pulse_events
-            self.pulses[n] += pulse(n, vectors, lr, train, key)
+            self.pulses[n] += pulse(n, vectors, lr, train, key, parts)
 
     def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
         """Expected pulses per device, estimated from a few of the vectors."""
         most = float(np.dot(vectors.x_max.ravel(), vectors.d_max.ravel()))
-        if lr * most / self._dw_min[n] < 4 * _DENSE:  # at most; a quarter is usual
-            return 0.0
+        most *= lr / self._dw_min[n]
+        if most < 4 * _DENSE:  # far from dense: a quarter of the most is near enough
+            return most / 4
         picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
         where = np.divmod(picked, vectors.starts.size)
         x = vectors.x[where[0][:, None], vectors.starts[where[1]][:, None] + vectors.offset]
@@ -118,29 +122,23 @@ class Composite:
         mean = float(np.mean(np.abs(x).mean(1) * np.abs(d).mean(1)))
         return lr * mean * len(vectors) / self._dw_min[n]
 
-    def _blocks(self, rows: int, d_in: int) -> list[tuple[int, int]]:
-        """Ranges of rows, one per thread where the work is worth it."""
-        parts = min(get_num_threads(), rows) if rows * d_in >= _SPLIT else 1
-        edges = [rows * k // parts for k in range(parts + 1)]
-        return list(pairwise(edges))
-
     def _pulse_events(
-        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64
+        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64, parts: int
     ) -> int:
         arguments = (
             *self._physics[n], key, self.w, n, self.coefficients, self.weight, v.x, v.starts,
             v.offset, v.d, v.row0, v.x_max, v.d_max, float(lr), *train.arguments,
         )  # fmt: skip
-        blocks = self._blocks(v.d.shape[1], v.offset.size)
-        if len(blocks) == 1:
-            return int(update.pulse_events(*arguments, *blocks[0]))
+        blocks = _ranges(v.d.shape[1], parts)
         return int(sum(run([partial(update.pulse_events, *arguments, *b) for b in blocks])))
 
-    def _pulse_dense(self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64) -> int:
+    def _pulse_dense(
+        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64, parts: int
+    ) -> int:
         law, spec, table, device_key = self._physics[n]
         d_in, total = v.offset.size, 0
         chunk = max(1, _CHUNK // d_in)
-        blocks = self._blocks(v.d.shape[1], d_in)
+        blocks = _ranges(v.d.shape[1], parts)
         for first in range(0, len(v), chunk):
             size = min(chunk, len(v) - first)
             lists = (
@@ -157,7 +155,7 @@ class Composite:
                     spec[2], *train.arguments, *(a[begin:end] for a in lists),
                 )  # fmt: skip
 
-            run([partial(collect, *part) for part in self._blocks(size, d_in)])
+            run([partial(collect, *part) for part in _ranges(size, parts)])
             call = partial(
                 update.pulse_rows, law, spec, table, device_key, key, first, self.w, n,
                 self.coefficients, self.weight, *lists, v.d, v.row0,
@@ -217,3 +215,8 @@ class Composite:
         error = np.abs(weight - self.weight)
         tolerance = 1e-5 * max(high, -low)
         return Programmed(int((error > tolerance).sum()), float(error.max(initial=0)))
+
+
+def _ranges(length: int, parts: int) -> list[tuple[int, int]]:
+    """0 .. length cut into `parts` neighbouring ranges."""
+    return list(pairwise(length * k // parts for k in range(parts + 1)))
