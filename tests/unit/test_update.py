@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import resitile as rt
 from resitile.errors import ConfigError, UpdateError
-from resitile.tiles import PulseTrain, Tile
+from resitile.tiles import PulseTrain, Tile, composite
 
 
 @pytest.fixture
@@ -66,7 +66,10 @@ def test_the_paths_agree_for_every_kind_of_train(law, train):
 
 
 @pytest.mark.parametrize("path", ["event", "dense"])
-def test_threads_change_no_bit(path, threads):
+def test_threads_change_no_bit(path, threads, monkeypatch):
+    parts = []
+    plain = composite.run
+    monkeypatch.setattr(composite, "run", lambda tasks: parts.append(len(tasks)) or plain(tasks))
     w, x, d = problem((256, 257), batch=6)
     w *= 0.01
     device = rt.devices.SoftBounds(states=60)
@@ -78,6 +81,7 @@ def test_threads_change_no_bit(path, threads):
     assert not torch.equal(made[0], w)
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
+    assert set(parts) == {1, 2, 3}  # the work really was shared
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
