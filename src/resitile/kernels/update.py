@@ -125,8 +125,8 @@ def pulse_events(
                     continue
                 slot0 = _slot_key(keys[r], 0)
                 for m in range(count[r]):
-                    i, open_slots = np.int64(fired[r, m]), slots[r, m]
-                    at = row0 + low + i
+                    line, open_slots = low + np.int64(fired[r, m]), slots[r, m]
+                    at = row0 + line
                     row, composite = tiles[at], weight[at]
                     first = np.uint64(at * d_in)
                     touched = np.float32(0)
@@ -137,7 +137,7 @@ def pulse_events(
                     scratch[0] = touched
                     for side in range(2):
                         begin, end = (0, front) if side == 0 else (d_in - back, d_in)
-                        up = (d[n, low + i, p0 + r] > 0) == (side == 1)
+                        up = (d[n, line, p0 + r] > 0) == (side == 1)
                         for c in range(begin, end):
                             word = open_slots & words[c]
                             if word == 0:
