@@ -4,7 +4,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+from matplotlib.ticker import (
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+    StrMethodFormatter,
+)
 
 from resitile.reports.records import Run
 
@@ -44,8 +50,8 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     loss.set(xlabel="epoch", ylabel="training loss (negative log-likelihood)")
     loss.set_yscale("log")  # a collapsed run would flatten the others
     loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    loss.yaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
-    loss.tick_params(axis="y", which="minor", labelsize=7)
+    loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    loss.yaxis.set_minor_formatter(NullFormatter())
     for axis in (accuracy, loss):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.grid(alpha=0.25)
