@@ -72,14 +72,14 @@ def _self_test() -> list[dict[str, Any]]:
 
 
 def _test_threads() -> dict[str, Any]:
-    """The same update on 1 and on 2 threads."""
+    """The same update on 1 and on 2 threads, large enough that they share it."""
     import torch
 
     import resitile
 
-    w = torch.zeros(64, 96)
+    w = torch.zeros(256, 256)
     draw = torch.Generator().manual_seed(0)
-    x, d = torch.rand(32, 96, generator=draw), torch.randn(32, 64, generator=draw)
+    x, d = torch.rand(32, 256, generator=draw), torch.randn(32, 256, generator=draw)
     device = resitile.devices.SoftBounds(states=10)
     before = resitile.get_num_threads()
     try:
