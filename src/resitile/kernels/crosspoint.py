@@ -10,6 +10,8 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels.law import (
+    ADDITIVE,
+    CYCLE,
     DOWN,
     DW_MIN,
     LOG_NORMAL,
@@ -17,6 +19,7 @@ from resitile.kernels.law import (
     S_MAX,
     S_MIN,
     S_UPDOWN,
+    STREAMS,
     UP,
     W_MAX,
     W_MIN,
@@ -27,7 +30,6 @@ from resitile.kernels.law import (
 from resitile.kernels.random import below, cycle_noise, normal
 
 _ONE = np.float32(1)
-_STREAMS = np.uint64(16)  # hashes that one crosspoint may use
 _TINY = np.float32(1e-6)
 
 
@@ -39,7 +41,7 @@ def crosspoint(law, spec, key, index, table):
     normal around their nominal values, steps are made positive, bounds are put in order and
     include 0 (here by a millionth of the nominal bound, so that 1 / bound exists).
     """
-    h = below(key, np.uint64(index) * _STREAMS)
+    h = below(key, np.uint64(index) * STREAMS)
     low = spec[W_MIN] * (_ONE + spec[S_MIN] * normal(table, h, 0))
     high = spec[W_MAX] * (_ONE + spec[S_MAX] * normal(table, h, 1))
     w_min = min(min(low, high), _TINY * spec[W_MIN])
@@ -78,7 +80,7 @@ def describe_crosspoints(law, spec, key, table, out):
 @njit(cache=True, nogil=True)
 def pulse_staircase(law, spec, key, table, w, ups, noise_key):
     """Send the same train of pulses to every crosspoint of flat `w`; `ups[t]` is its direction."""
-    cycle, additive = spec[9], spec[10] > 0
+    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     for c in range(w.size):
         p, up, down = crosspoint(law, spec, key, c, table)
         for t in range(ups.size):

@@ -24,6 +24,8 @@ W_MIN, W_MAX, DW_MIN, UP, DOWN = 0, 1, 2, 3, 4
 S_DW, S_MIN, S_MAX, S_UPDOWN, CYCLE, ADDITIVE, LOG_NORMAL = 5, 6, 7, 8, 9, 10, 11
 FIELDS = 12  # then value, spread of each of the law's own fields
 
+STREAMS = np.uint64(16)  # hashes that one crosspoint may use: the first for every law, then fields
+
 _LAWS: dict[str, type[Device]] = {}
 
 
@@ -75,7 +77,7 @@ def law_of(device: type) -> Law:
 
 @functools.lru_cache(maxsize=256)
 def spec_of(device: Device) -> np.ndarray:
-    """The numbers of a device in the layout above, float32, read-only."""
+    """The numbers of a device in the layout above, float32; shared, not to be written to."""
     s = device.spread()
     dw = device.dw_min
     numbers = [device.w_min, device.w_max, dw, device.step_up / dw, device.step_down / dw]
@@ -128,9 +130,9 @@ def _own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: i
     ]
     arguments = "law, w_min, w_max, spec, key, crosspoint, table"
     text = f"""def impl({arguments}):
-    first = np.uint64(crosspoint) * np.uint64(16)
+    first = np.uint64(crosspoint) * STREAMS
     return ({", ".join(["w_min", "w_max", *fields])},)"""
-    scope: dict[str, Any] = {"np": np, "normal": normal, "below": below}
+    scope: dict[str, Any] = {"np": np, "normal": normal, "below": below, "STREAMS": STREAMS}
     exec(text, scope)
     return scope["impl"]
 

@@ -52,6 +52,23 @@ def _slot_key(vector_key, b):
     return mix((vector_key ^ NOISE) + np.uint64(b))
 
 
+@njit(inline="always")
+def _send(
+    law, value, up, own, up_step, down_step, cycle, additive, table, vector_key, slot0, device, word
+):
+    """One vector on one device: a pulse in each slot of `word`; returns (weight, pulses)."""
+    pulses, b = 0, 0
+    while word:
+        if word & _ONE:
+            slot = slot0 if b == 0 else _slot_key(vector_key, b)
+            xi = cycle_noise(table, slot, device)
+            value = pulse(law, value, up, own, up_step, down_step, cycle, additive, xi)
+            pulses += 1
+        word >>= _ONE
+        b += 1
+    return value, pulses
+
+
 @njit(cache=True, nogil=True)
 def pulse_events(
     law, spec, table, device_key, key, tiles, t, coefficients, weight,
@@ -146,20 +163,11 @@ def pulse_events(
                             own, up_step, down_step = crosspoint(
                                 law, spec, device_key, first + j, table
                             )
-                            value = row[j, t]
-                            b = 0
-                            while word:
-                                if word & _ONE:
-                                    slot = slot0 if b == 0 else _slot_key(keys[r], b)
-                                    xi = cycle_noise(table, slot, first + j)
-                                    value = pulse(
-                                        law, value, up, own, up_step, down_step,
-                                        cycle, additive, xi,
-                                    )  # fmt: skip
-                                    pulses += 1
-                                word >>= _ONE
-                                b += 1
-                            row[j, t] = value
+                            row[j, t], fired_here = _send(
+                                law, row[j, t], up, own, up_step, down_step, cycle, additive,
+                                table, keys[r], slot0, first + j, word,
+                            )  # fmt: skip
+                            pulses += fired_here
                             _refresh(row, coefficients, composite, j)
     return pulses
 
@@ -274,6 +282,7 @@ def pulse_column(
     limit = threshold(np.float32(1), column_scale)
     # The column line draws as line 0 of its side: it is the only one that can fire.
     open_slots = line_bits(below(vector_key, 2), 0, limit, length)
+    slot0 = _slot_key(vector_key, 0)
     pulses = 0
     for i in range(change.size):
         limit = threshold(change[i], row_scale)
@@ -282,18 +291,11 @@ def pulse_column(
             continue
         device = i * d_in + column
         own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-        value = tiles[i, column, t]
-        b = 0
-        while word:
-            if word & _ONE:
-                xi = cycle_noise(table, _slot_key(vector_key, b), device)
-                value = pulse(
-                    law, value, change[i] > 0, own, up_step, down_step, cycle, additive, xi
-                )
-                pulses += 1
-            word >>= _ONE
-            b += 1
-        tiles[i, column, t] = value
+        tiles[i, column, t], fired_here = _send(
+            law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
+            table, vector_key, slot0, device, word,
+        )  # fmt: skip
+        pulses += fired_here
         _refresh(tiles[i], coefficients, weight[i], column)
     return pulses
 

@@ -77,7 +77,7 @@ class AnalogModule(nn.Module):
         scale: output scale, a scalar; a Parameter if it is learnt.
         counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
         seeds: (2,) int64: of the pulses, of the devices' spread.
-        fingerprint: (32,) uint8: hash of device, algorithm and shape.
+        fingerprint: (32,) uint8: hash of device and algorithm.
     """
 
     weight: AnalogWeight
@@ -159,11 +159,6 @@ class AnalogModule(nn.Module):
         return {name: value for name, value in self.__dict__.items() if name != "tape"}
 
     # What training needs
-
-    @property
-    def learns(self) -> bool:
-        """Whether backward has to record mini-batches."""
-        return self.weight.requires_grad
 
     @property
     def tiles(self) -> Tensor:

@@ -55,7 +55,8 @@ class AnalogSGD(torch.optim.SGD):
         """Apply what backward recorded; all of it or, if an input is bad, nothing.
 
         Raises:
-            UpdateError: if recorded inputs or gradients are not finite.
+            UpdateError: if recorded inputs or gradients are not finite (nothing was changed), or
+                a learnt output scale is no longer above 0 (digital parameters have moved).
         """
         if getattr(self, "grad_scale", None) is not None:
             raise UpdateError(

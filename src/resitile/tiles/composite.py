@@ -10,6 +10,7 @@ import numpy as np
 from resitile.errors import ConfigError
 from resitile.kernels import update
 from resitile.kernels.keys import key_of
+from resitile.kernels.law import DW_MIN
 from resitile.kernels.threads import get_num_threads, run
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
@@ -152,7 +153,7 @@ class Composite:
             def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
                 update.list_columns(
                     key, first + begin, v.x, v.starts, v.offset, v.x_max, v.d_max, float(lr),
-                    spec[2], *train.arguments, *(a[begin:end] for a in lists),
+                    spec[DW_MIN], *train.arguments, *(a[begin:end] for a in lists),
                 )  # fmt: skip
 
             run([partial(collect, *part) for part in _ranges(size, parts)])
