@@ -47,21 +47,19 @@ def slope(x: Array, y: Array) -> Slope:
     return Slope(float(line.slope), float(line.slope) - half, float(line.slope) + half)
 
 
-def decay(times: Array, errors: Array) -> tuple[float, float]:
-    """(rate, floor) of errors = floor + (start - floor) exp(-rate * time).
+def decay(times: Array, values: Array) -> tuple[float, float]:
+    """(rate, end) of values = end + (start - end) exp(-rate * time), by least squares.
 
     Args:
         times: (k,) increasing from 0.
-        errors: (k,) above 0.
+        values: (k,) falling or rising.
     """
     from scipy.optimize import curve_fit
 
-    start, end = float(errors[0]), float(errors[-1])
+    start, end = float(values[0]), float(values[-1])
 
-    def law(t: Array, amplitude: float, rate: float, floor: float) -> Array:
-        return floor + amplitude * np.exp(-rate * t)
+    def law(t: Array, amplitude: float, rate: float, last: float) -> Array:
+        return last + amplitude * np.exp(-rate * t)
 
-    guess = (start - end, 3 / float(times[-1]), end)
-    limits = ([0, 0, 0], [np.inf, np.inf, np.inf])
-    found, _ = curve_fit(law, times, errors, p0=guess, bounds=limits)
+    found, _ = curve_fit(law, times, values, p0=(start - end, 3 / float(times[-1]), end))
     return float(found[1]), float(found[2])

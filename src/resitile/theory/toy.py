@@ -1,7 +1,8 @@
 """The toy problem of Figure 7 (right): error against time and number of tiles."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -79,6 +80,14 @@ NESTED = Protocol(
     "nested loops", schedule="nested", steps=200_000, alpha=1.0, beta=5 * 0.1**2, most=3
 )
 PROTOCOLS = {"stated": STATED, "warm": WARM, "nested": NESTED}
+
+
+def shortened(protocol: Protocol) -> Protocol:
+    """A twentieth of the steps and at most 3 tiles: for a first look."""
+    return replace(
+        protocol, steps=max(1, protocol.steps // 20), warm_steps=protocol.warm_steps // 4,
+        most=min(protocol.most, 3),
+    )  # fmt: skip
 
 
 def covered(copies: Copies, b: np.ndarray[Any, Any], gamma: float) -> np.ndarray[Any, Any]:
@@ -162,7 +171,7 @@ def tiles_sweep(
     ratios = {
         key: [
             a[key] / b[key] if a[key] and b[key] else None
-            for a, b in zip(runs, runs[1:], strict=False)
+            for a, b in pairwise(runs)
         ]
         for key in ("mean", "median", "covered_mean")
     }
