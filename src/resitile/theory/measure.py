@@ -124,11 +124,12 @@ def finest_contraction(
 ) -> dict[str, Any]:  # fmt: skip
     """Decay of tile N towards its optimum for N = 0, 1, ..., against Lemma 2's gamma^N rate.
 
-    The coarser tiles are frozen at 0 and the optimum of tile N is 0.25, within its range. The rate
+    The coarser tiles are frozen at 0; tile N starts at -0.5 and its optimum is 0.25. The rate
     is that of the squared distance of the mean, twice the mean's own, to where the tile settles;
-    `centre` is that place and differs from the optimum if the noise pulls (G).
+    `centre`, the mean of the last quarter, is that place; with noise it is gamma^N P* / (gamma^N +
+    sigma) on soft bounds, for G pulls on |gradient| and so on the noise.
     """
-    points, target = [], 0.25
+    points, target, start = [], 0.25, -0.5
     device = SoftBounds(states=states, variation="none")
     for n in range(tiles):
         scale = gamma**n
@@ -136,13 +137,16 @@ def finest_contraction(
         copies = Copies(device, count, tiles=n + 1, gamma=gamma, seed=seed + n, train=MANAGED)
         rng = np.random.default_rng(seed + n)
         every = max(1, round(0.1 / (alpha * (scale + sigma))))
-        times, means = [0], [0.0]
-        for t in range(1, 40 * every + 1):
+        copies.tiles[:, n] = start
+        copies.refresh()
+        times, means = [0], [start]
+        for t in range(1, 80 * every + 1):
             copies.pulse(n, problem.gradient(copies.weight, rng), alpha)
             if t % every == 0:
                 times.append(t)
                 means.append(float(copies.tiles[:, n].mean()))
-        rate, centre = decay(np.array(times), np.array(means))
+        rate, _ = decay(np.array(times), np.array(means))
+        centre = float(np.mean(means[-20:]))
         bound = lemma2(gamma, n, 1, alpha=alpha, sigma=sigma, dw_min=device.dw_min).rate
         points.append(
             {

@@ -99,7 +99,7 @@ def covered(copies: Copies, b: np.ndarray[Any, Any], gamma: float) -> np.ndarray
     tiles = copies.tiles.shape[1]
     scales = gamma ** np.arange(tiles)
     reach = np.cumsum(scales[::-1])[::-1]
-    left = b - np.cumsum(scales * copies.tiles, axis=1)
+    left = b[:, None] - np.cumsum(scales * copies.tiles, axis=1)
     good: np.ndarray[Any, Any] = (np.abs(left[:, :-1]) <= reach[1:]).all(axis=1)
     return good
 
@@ -169,10 +169,7 @@ def tiles_sweep(
             f"{run['median']:.3g}, covered {run['covered']:.1%}"
         )
     ratios = {
-        key: [
-            a[key] / b[key] if a[key] and b[key] else None
-            for a, b in pairwise(runs)
-        ]
+        key: [a[key] / b[key] if a[key] and b[key] else None for a, b in pairwise(runs)]
         for key in ("mean", "median", "covered_mean")
     }
     return {"settings": vars(protocol), "runs": runs, "ratios": ratios}
