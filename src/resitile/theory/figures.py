@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 # Okabe and Ito's palette: distinct to colour-blind readers too.
 BLUE, RED, GREEN, PINK, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#666666"
@@ -138,6 +138,10 @@ def contraction_figure(finest: list[dict[str, Any]], coarse: dict[str, Any]) -> 
     right.set(xscale="log", yscale="log", xlabel="beta, step of a transfer")
     right.set_ylabel("decay of the squared distance per transfer")
     right.set_title("Coarser tile, fed by its drifting residual", fontsize=10)
+    for side in (right.xaxis, right.yaxis):  # about one decade: label within it
+        side.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        side.set_major_formatter(StrMethodFormatter("{x:g}"))
+        side.set_minor_formatter(NullFormatter())
     for axis in (left, right):
         _tidy(axis)
     return figure

@@ -119,7 +119,7 @@ def lower_bound_sweep(
 
 
 def finest_contraction(
-    gamma: float = 0.1, tiles: int = 3, sigma: float = 0.0, count: int = 512, seed: int = 0,
+    gamma: float = 0.3, tiles: int = 5, sigma: float = 0.0, count: int = 512, seed: int = 0,
     states: int = 400, alpha: float = 0.05, say: Say = lambda _: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Decay of tile N towards its optimum for N = 0, 1, ..., against Lemma 2's gamma^N rate.
