@@ -17,7 +17,14 @@ ALGORITHMS = [
 FINE = rt.devices.SoftBounds(states=2000, variation="none")
 G = torch.Generator().manual_seed(0)
 # Settings under which 400 steps are enough; other algorithms must do with their defaults.
-SETTINGS = {"residual_learning": {"tiles": 3, "transfer_every": 1, "transfer_ratio": 2}}
+SETTINGS = {
+    "residual_learning": {"tiles": 3, "transfer_every": 1, "transfer_ratio": 2},
+    # One pulse per read: of 2000 states, 400 reads of every column reach 0.4.
+    "tiki_taka_v2": {"columns": 0},
+    # Devices this fine hardly forget: the fast tile must turn quickly when its sign does.
+    "chopped_tiki_taka": {"columns": 0, "chop_prob": 0.02, "fast_lr": 1.0},
+    "agad": {"columns": 0},
+}
 TARGET = 0.6 * torch.rand(6, 8, generator=G) - 0.3
 X = torch.randn(400, 4, 8, generator=G)
 

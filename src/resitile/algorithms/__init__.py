@@ -5,7 +5,25 @@ from resitile.algorithms.base import Algorithm, create, names
 
 import_all(__name__, list(__path__))
 
+from resitile.algorithms.agad import AGAD  # noqa: E402
+from resitile.algorithms.chopped_tiki_taka import ChoppedTikiTaka  # noqa: E402
+from resitile.algorithms.mixed_precision import MixedPrecision  # noqa: E402
 from resitile.algorithms.residual_learning import ResidualLearning  # noqa: E402
+from resitile.algorithms.rider import RIDER  # noqa: E402
 from resitile.algorithms.single_tile import SingleTile  # noqa: E402
+from resitile.algorithms.tiki_taka import TikiTaka  # noqa: E402
+from resitile.algorithms.tiki_taka_v2 import TikiTakaV2  # noqa: E402
 
-__all__ = ["Algorithm", "ResidualLearning", "SingleTile", "create", "names"]
+__all__ = [
+    "AGAD",
+    "RIDER",
+    "Algorithm",
+    "ChoppedTikiTaka",
+    "MixedPrecision",
+    "ResidualLearning",
+    "SingleTile",
+    "TikiTaka",
+    "TikiTakaV2",
+    "create",
+    "names",
+]

@@ -84,6 +84,15 @@ class Algorithm:
         """Learn from one mini-batch, in place; `lr` is the optimizer's, above 0."""
         raise NotImplementedError
 
+    def compose(self, weight: Composite, state: State) -> None:
+        """Recompute the whole weight; to be overridden where digital state is part of it."""
+        del state
+        weight.refresh()
+
+    def reset(self, state: State) -> None:
+        """Forget, in place, what `state` knows about the weight: a new one was programmed."""
+        del state
+
 
 def create(name: str, device: Device | Sequence[Device], **settings: Any) -> Algorithm:
     """The algorithm of a name (or `module:Class`), as the configuration files write it.
@@ -107,10 +116,24 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
+def check_flag(name: str, value: object) -> None:
+    """Raise ConfigError unless `value` is true or false."""
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false, got {value!r}")
+
+
 def check_number(
-    name: str, value: float | None, low: float = 0.0, high: float = math.inf, *, whole: bool = False
+    name: str,
+    value: float | None,
+    low: float = 0.0,
+    high: float = math.inf,
+    *,
+    whole: bool = False,
+    optional: bool = False,
 ) -> None:
-    """Raise ConfigError unless `value` is a number (a whole one) in [low, high]."""
+    """Raise ConfigError unless `value` is a number (a whole one, or None) in [low, high]."""
+    if optional and value is None:
+        return
     kind = "a whole number" if whole else "a number"
     allowed = (int,) if whole else (int, float)
     ok = isinstance(value, allowed) and not isinstance(value, bool)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resitile.algorithms.base import Algorithm, State, check_number
+from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
@@ -54,17 +54,13 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         check_number("gamma", self.gamma)
         if not 0 < self.gamma < 1:
             raise ConfigError(f"gamma must lie in (0, 1), got {self.gamma}")
-        if self.fast_lr is not None:
-            check_number("fast_lr", self.fast_lr)
+        check_number("fast_lr", self.fast_lr, optional=True)
         check_number("transfer_every", self.transfer_every, 1, whole=True)
         check_number("transfer_ratio", self.transfer_ratio, 1, whole=True)
         check_number("transfer_lr", self.transfer_lr)
         check_number("transfer_lr_growth", self.transfer_lr_growth)
         check_number("columns", self.columns, 0, whole=True)
-        if not isinstance(self.scale_transfer_lr, bool):
-            raise ConfigError(
-                f"scale_transfer_lr must be true or false, got {self.scale_transfer_lr!r}"
-            )
+        check_flag("scale_transfer_lr", self.scale_transfer_lr)
 
     @property
     def count(self) -> int:

@@ -29,6 +29,13 @@ def read_config(
     """The configuration of a file with the options of the command line."""
     from resitile.experiments.config import load
 
+    return load(path, overrides_of(settings, data_dir, threads))
+
+
+def overrides_of(
+    settings: list[str] | None, data_dir: Path | None, threads: int | None
+) -> list[str]:
+    """The options of the command line as changes of single settings."""
     overrides = list(settings or [])
     if data_dir is not None:
         import json
@@ -36,4 +43,4 @@ def read_config(
         overrides.append(f"data.dir={json.dumps(str(data_dir))}")
     if threads is not None:
         overrides.append(f"train.threads={threads}")
-    return load(path, overrides)
+    return overrides

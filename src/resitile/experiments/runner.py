@@ -29,6 +29,7 @@ def run(
     resume: bool = False,
     overwrite: bool = False,
     observer: Observer | None = None,
+    test: bool = True,
 ) -> dict[str, Any]:
     """Train as the configuration says, in the folder `runs_dir / config.name`.
 
@@ -39,6 +40,7 @@ def run(
             to the bit. A finished run is left as it is.
         overwrite: delete an earlier run of this name first.
         observer: is told about every step and epoch.
+        test: look at the test images at the end; without, `test_accuracy` is null.
 
     Returns:
         The content of summary.json.
@@ -67,7 +69,7 @@ def run(
                 records.cut_metrics(folder.metrics, position.epoch)
             else:
                 position = begin(config, folder, learner)
-            return _Run(config, folder, task, learner, position, observer, request).go()
+            return _Run(config, folder, task, learner, position, observer, request).go(test)
     finally:
         torch.set_num_threads(threads[0])
         resitile.set_num_threads(threads[1])
@@ -94,7 +96,7 @@ class _Run:
         self._saved_steps = self._first_step = position.steps
         self._before, self._started = position.wall_s, time.perf_counter()
 
-    def go(self) -> dict[str, Any]:
+    def go(self, test: bool) -> dict[str, Any]:
         """Train what is left, then test once."""
         self.observer.start(self.config, self.epochs, self.steps_per_epoch, self.position)
         with measure.board(self.folder.tensorboard, self.position.epoch) as board:
@@ -104,7 +106,7 @@ class _Run:
                 measure.to_board(board, found)
                 if self.request.asked and self.position.epoch < self.epochs:
                     self._stop()
-        summary = self._summary()
+        summary = self._summary(test)
         records.write_json(self.folder.summary, summary)
         self.observer.end(summary)
         return summary
@@ -184,11 +186,12 @@ class _Run:
         self.observer.epoch(record)
         return found
 
-    def _summary(self) -> dict[str, Any]:
+    def _summary(self, test: bool) -> dict[str, Any]:
         at, model, config = self.position, self.learner.model, self.config
-        self.observer.evaluating("test")
-        val_accuracy = evaluate(model, self.task.validation)[1]
-        test_accuracy = evaluate(model, self.task.test)[1]
+        val_accuracy, test_accuracy = evaluate(model, self.task.validation)[1], None
+        if test:
+            self.observer.evaluating("test")
+            test_accuracy = evaluate(model, self.task.test)[1]
         rule = config.rule()
         device = None if rule is None else rule.devices()[0]
         return {

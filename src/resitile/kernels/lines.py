@@ -68,12 +68,12 @@ def row_key(vector_key):
 
 
 @njit(inline="always")
-def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words, flags):
+def sample_columns(vector_key, x, n, start, offset, turned, scale, length, lines, words, flags):
     """Which columns fire for one vector, and when.
 
     Columns of positive x fill `lines`/`words` from the front, negative ones from the back (what
-    a device does depends on the sign, and lists of one sign need no branch). `flags` is scratch
-    space, one uint64 for eight columns.
+    a device does depends on the sign, and lists of one sign need no branch); where `turned` is
+    not 0, the other way round. `flags` is scratch space, one uint64 for eight columns.
 
     Returns:
         The numbers of positive and of negative columns that fire.
@@ -99,7 +99,7 @@ def sample_columns(vector_key, x, n, start, offset, scale, length, lines, words,
                 word = line_bits(key, j, threshold(value, scale), length)
             if word == 0:
                 continue
-            if value > 0:
+            if (value > 0) != (turned[j] != 0):
                 lines[front], words[front] = j, word
                 front += 1
             else:

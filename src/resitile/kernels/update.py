@@ -13,6 +13,7 @@ Arguments that all share:
     coefficients: (tiles,) float64, so that weight = sum_n coefficients[n] * tiles[:, :, n].
     weight: (d_out, d_in) float32, the composite; kept in step where a device moves.
     x: (n, pixels) float32; column j of vector (n, p) is x[n, starts[p] + offset[j]].
+    turned: (d_in,) uint8; not 0 where a column takes its x with the other sign (choppers).
     d: (n, rows, p) float32; its row i is row `row0 + i` of the tile.
     x_max, d_max: (n, p) float32, largest magnitudes of each vector.
     lr: step; bits: longest train; manage, manage_length: update and bit-length management.
@@ -39,7 +40,7 @@ _ONE = np.uint32(1)
 
 
 @njit(inline="always")
-def _refresh(tiles, coefficients, weight, j):
+def refresh(tiles, coefficients, weight, j):
     """Recompute column j of one row: `tiles` is (d_in, tiles), `weight` (d_in,)."""
     total = 0.0
     for n in range(coefficients.size):
@@ -48,19 +49,19 @@ def _refresh(tiles, coefficients, weight, j):
 
 
 @njit(inline="always")
-def _slot_key(vector_key, b):
+def slot_key(vector_key, b):
     return mix((vector_key ^ NOISE) + np.uint64(b))
 
 
 @njit(inline="always")
-def _send(
+def send(
     law, value, up, own, up_step, down_step, cycle, additive, table, vector_key, slot0, device, word
 ):
     """One vector on one device: a pulse in each slot of `word`; returns (weight, pulses)."""
     pulses, b = 0, 0
     while word:
         if word & _ONE:
-            slot = slot0 if b == 0 else _slot_key(vector_key, b)
+            slot = slot0 if b == 0 else slot_key(vector_key, b)
             xi = cycle_noise(table, slot, device)
             value = pulse(law, value, up, own, up_step, down_step, cycle, additive, xi)
             pulses += 1
@@ -72,7 +73,8 @@ def _send(
 @njit(cache=True, nogil=True)
 def pulse_events(
     law, spec, table, device_key, key, tiles, t, coefficients, weight,
-    x, starts, offset, d, row0, x_max, d_max, lr, bits, manage, manage_length, low, high,
+    x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,
+    low, high,
 ):  # fmt: skip
     """Send a mini-batch as pulses, following the events; returns the number of pulses."""
     images, patches = d.shape[0], d.shape[2]
@@ -135,12 +137,12 @@ def pulse_events(
                 if count[r] == 0:
                     continue
                 front, back = sample_columns(
-                    keys[r], x, n, starts[p0 + r], offset, column_scale[r], length[r],
+                    keys[r], x, n, starts[p0 + r], offset, turned, column_scale[r], length[r],
                     lines, words, flags,
                 )  # fmt: skip
                 if front + back == 0:
                     continue
-                slot0 = _slot_key(keys[r], 0)
+                slot0 = slot_key(keys[r], 0)
                 for m in range(count[r]):
                     line, open_slots = low + np.int64(fired[r, m]), slots[r, m]
                     at = row0 + line
@@ -163,19 +165,19 @@ def pulse_events(
                             own, up_step, down_step = crosspoint(
                                 law, spec, device_key, first + j, table
                             )
-                            row[j, t], fired_here = _send(
+                            row[j, t], fired_here = send(
                                 law, row[j, t], up, own, up_step, down_step, cycle, additive,
                                 table, keys[r], slot0, first + j, word,
                             )  # fmt: skip
                             pulses += fired_here
-                            _refresh(row, coefficients, composite, j)
+                            refresh(row, coefficients, composite, j)
     return pulses
 
 
 @njit(cache=True, nogil=True)
 def list_columns(
-    key, first, x, starts, offset, x_max, d_max, lr, dw_min, bits, manage, manage_length,
-    lines, words, spans, scales, lengths,
+    key, first, x, starts, offset, turned, x_max, d_max, lr, dw_min, bits, manage,
+    manage_length, lines, words, spans, scales, lengths,
 ):  # fmt: skip
     """The columns that fire for each of a chunk of vectors, for `pulse_rows`.
 
@@ -193,7 +195,7 @@ def list_columns(
         spans[v, 0], spans[v, 1] = 0, 0
         if length:
             spans[v] = sample_columns(
-                below(key, first + v + 1), x, n, starts[p], offset, column, length,
+                below(key, first + v + 1), x, n, starts[p], offset, turned, column, length,
                 lines[v], words[v], flags,
             )  # fmt: skip
 
@@ -245,7 +247,7 @@ def pulse_rows(
             b = 0
             while word:
                 if word & _ONE:
-                    slot = _slot_key(keys[v], b)
+                    slot = slot_key(keys[v], b)
                     bit = _ONE << np.uint32(b)
                     for side in range(2):
                         begin, end = (0, spans[v, 0]) if side == 0 else (d_in - spans[v, 1], d_in)
@@ -258,45 +260,7 @@ def pulse_rows(
                 word >>= _ONE
                 b += 1
         for j in range(d_in):
-            _refresh(tiles[at], coefficients, weight[at], j)
-    return pulses
-
-
-@njit(cache=True, nogil=True)
-def pulse_column(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight,
-    column, change, lr, bits, manage, manage_length,
-):  # fmt: skip
-    """Add about lr * `change` to one column by pulses: a transfer; returns the pulses fired."""
-    d_in = tiles.shape[1]
-    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    d_max = np.float32(0)
-    for i in range(change.size):
-        d_max = max(d_max, abs(change[i]))
-    length, row_scale, column_scale = train(
-        lr, 1.0, d_max, spec[DW_MIN], bits, manage, manage_length
-    )
-    if length == 0:
-        return 0
-    vector_key = below(key, 1)
-    limit = threshold(np.float32(1), column_scale)
-    # The column line draws as line 0 of its side: it is the only one that can fire.
-    open_slots = line_bits(below(vector_key, 2), 0, limit, length)
-    slot0 = _slot_key(vector_key, 0)
-    pulses = 0
-    for i in range(change.size):
-        limit = threshold(change[i], row_scale)
-        word = open_slots & line_bits(row_key(vector_key), i, limit, length)
-        if word == 0:
-            continue
-        device = i * d_in + column
-        own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-        tiles[i, column, t], fired_here = _send(
-            law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
-            table, vector_key, slot0, device, word,
-        )  # fmt: skip
-        pulses += fired_here
-        _refresh(tiles[i], coefficients, weight[i], column)
+            refresh(tiles[at], coefficients, weight[at], j)
     return pulses
 
 
@@ -305,4 +269,4 @@ def compose(tiles, coefficients, weight):
     """weight = sum_n coefficients[n] * tiles[:, :, n], everywhere."""
     for i in range(weight.shape[0]):
         for j in range(weight.shape[1]):
-            _refresh(tiles[i], coefficients, weight[i], j)
+            refresh(tiles[i], coefficients, weight[i], j)

@@ -271,7 +271,7 @@ class AnalogModule(nn.Module):
         """
         if not isinstance(self.scale, nn.Parameter):
             return
-        composite, scale = self.composite(), float(self.scale.detach())
+        (composite, state), scale = self._views(), float(self.scale.detach())
         if not 0 < scale < math.inf:
             raise UpdateError(
                 f"a learnt output scale became {scale:g}; it must stay above 0: give it a "
@@ -279,7 +279,7 @@ class AnalogModule(nn.Module):
             )
         if scale != composite.scale:
             composite.rescale(scale)
-            composite.refresh()
+            self.algorithm.compose(composite, state)
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """What lies on rows and columns for a recorded mini-batch; a layer defines it."""
@@ -304,8 +304,11 @@ class AnalogModule(nn.Module):
             )
         d_out, d_in = self.crosspoints.shape[:2]
         array = weight.detach().to("cpu", torch.float32).reshape(d_out, d_in).numpy()
+        composite, state = self._views()
         with uninterrupted():
-            return self.composite().program(array)
+            self.algorithm.reset(state)
+            self.algorithm.compose(composite, state)
+            return composite.program(array)
 
     # State and moves
 

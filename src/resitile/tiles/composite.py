@@ -8,13 +8,14 @@ from itertools import pairwise
 import numpy as np
 
 from resitile.errors import ConfigError
-from resitile.kernels import update
-from resitile.kernels.keys import key_of
+from resitile.kernels import transfer, update
+from resitile.kernels.keys import key_of, stream
 from resitile.kernels.law import DW_MIN
 from resitile.kernels.threads import get_num_threads, run
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
 
+_CHOICES = 1 << 32  # start of the path of `uniform`: no tile has this number
 _CHUNK = 1 << 18  # line entries kept at once on the dense path
 _DENSE = 3.0  # expected pulses per device from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
@@ -128,7 +129,7 @@ class Composite:
     ) -> int:
         arguments = (
             *self._physics[n], key, self.w, n, self.coefficients, self.weight, v.x, v.starts,
-            v.offset, v.d, v.row0, v.x_max, v.d_max, float(lr), *train.arguments,
+            v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr), *train.arguments,
         )  # fmt: skip
         blocks = _ranges(v.d.shape[1], parts)
         return int(sum(run([partial(update.pulse_events, *arguments, *b) for b in blocks])))
@@ -152,8 +153,8 @@ class Composite:
 
             def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
                 update.list_columns(
-                    key, first + begin, v.x, v.starts, v.offset, v.x_max, v.d_max, float(lr),
-                    spec[DW_MIN], *train.arguments, *(a[begin:end] for a in lists),
+                    key, first + begin, v.x, v.starts, v.offset, v.turned, v.x_max, v.d_max,
+                    float(lr), spec[DW_MIN], *train.arguments, *(a[begin:end] for a in lists),
                 )  # fmt: skip
 
             run([partial(collect, *part) for part in _ranges(size, parts)])
@@ -165,7 +166,11 @@ class Composite:
         return int(total)
 
     def read(self, n: int, column: int) -> np.ndarray:
-        """Column `column` of tile n, as an ideal one-hot matrix-vector product would read it."""
+        """Column `column` of tile n, as an ideal one-hot matrix-vector product would read it.
+
+        Counts as a transfer out of tile n.
+        """
+        self.transfers[n] += 1
         return np.ascontiguousarray(self.w[:, column, n])
 
     def transfer(
@@ -176,17 +181,58 @@ class Composite:
         lr: float,
         train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
     ) -> None:
-        """Add lr times a column of tile `source` to tile `target`, as pulses and open loop.
+        """Add lr times a column of tile `source` to tile `target`, as pulses.
 
-        The source is read and not reset; nothing is verified
+        Open loop: the source is read and not reset, and nothing is verified
         [Li et al. 2025 (arXiv 2510.02516), Eq. 7 and App. I.1].
         """
-        self.transfers[source] += 1
-        self.pulses[target] += update.pulse_column(
-            *self._physics[target], self._key(target, kind=1), self.w, target,
-            self.coefficients, self.weight, column, self.read(source, column), float(lr),
-            *train.arguments,
+        self.write_column(target, column, self.read(source, column), lr, train)
+
+    def write_column(
+        self,
+        n: int,
+        column: int,
+        change: np.ndarray,
+        lr: float,
+        train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
+    ) -> None:
+        """w[:, column, n] += lr * change, as pulses and open loop.
+
+        Args:
+            n: tile.
+            column: which one.
+            change: (d_out,) float32.
+            lr: step, at least 0.
+            train: how the vector becomes pulses.
+        """
+        self.pulses[n] += transfer.pulse_column(
+            *self._physics[n], self._key(n, kind=1), self.w, n, self.coefficients, self.weight,
+            column, change, float(lr), *train.arguments,
         )  # fmt: skip
+
+    def write(
+        self,
+        n: int,
+        change: np.ndarray,
+        lr: float,
+        train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
+    ) -> None:
+        """w[:, :, n] += lr * change, as pulses and open loop, one row after the other.
+
+        Args:
+            n: tile.
+            change: (d_out, d_in) float32; rows of zeros cost nothing.
+            lr: step, at least 0.
+            train: how each row becomes pulses.
+        """
+        self.pulses[n] += transfer.pulse_matrix(
+            *self._physics[n], self._key(n, kind=1), self.w, n, self.coefficients, self.weight,
+            change, float(lr), *train.arguments,
+        )  # fmt: skip
+
+    def uniform(self, *counter: int) -> float:
+        """A number in [0, 1) that belongs to this composite and to these counters alone."""
+        return stream(self.seed, _CHOICES, *counter) / 2**62
 
     def program(self, weight: np.ndarray) -> Programmed:
         """Write a weight exactly, as far as the devices' bounds allow.
@@ -210,6 +256,9 @@ class Composite:
         rest = weight.astype(np.float64)
         for n, tile in enumerate(self.tiles):
             own = tile.crosspoints(weight.shape)
+            if self.coefficients[n] == 0:  # a hidden tile holds no part of the weight
+                self.w[:, :, n] = 0
+                continue
             self.w[:, :, n] = np.clip(rest / self.coefficients[n], own["w_min"], own["w_max"])
             rest -= self.coefficients[n] * self.w[:, :, n]
         self.refresh()

@@ -27,6 +27,11 @@ class Vectors:
         row0: the crossbar's row that row 0 of `d` stands for.
         window: how to find the largest |x| of each vector: None for rows, else
             (channels, offsets within a channel, vectors per run, pixels between them).
+
+    Attributes:
+        turned: (d_in,) uint8, not 0 where a column's x counts with the other sign; an algorithm
+            with choppers sets it.
+        x_max, d_max: (n, p) float32, largest |x| and |d| of every vector; see `measure`.
     """
 
     x: np.ndarray
@@ -35,8 +40,12 @@ class Vectors:
     d: np.ndarray
     row0: int = 0
     window: tuple[int, np.ndarray, int, int] | None = None
+    turned: np.ndarray = field(init=False, repr=False)
     x_max: np.ndarray = field(init=False, repr=False)
     d_max: np.ndarray = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.turned = _no_turns(self.offset.size)
 
     def __len__(self) -> int:
         return self.d.shape[0] * self.d.shape[2]
@@ -64,6 +73,20 @@ class Vectors:
                 "changed. Lower the learning rate or look for the operation that made them"
             )
         self.x_max, self.d_max = largest.view(np.float32)
+
+    def outer(self) -> np.ndarray:
+        """sum_v d_v x_v^T, (rows, d_in) float32: the gradient, computed digitally.
+
+        `turned` plays no part in it.
+        """
+        n, rows, p = self.d.shape
+        x = self.x[:, self.starts[:, None] + self.offset].reshape(n * p, -1)
+        return self.d.transpose(1, 0, 2).reshape(rows, n * p) @ x
+
+
+@lru_cache(maxsize=64)
+def _no_turns(d_in: int) -> np.ndarray:
+    return np.zeros(d_in, dtype=np.uint8)
 
 
 @lru_cache(maxsize=64)

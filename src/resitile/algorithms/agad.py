@@ -1,0 +1,71 @@
+"""AGAD: chopped Tiki-Taka that measures its own reference on the fly."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from resitile.algorithms.base import State, check_number
+from resitile.algorithms.chopped_tiki_taka import ChoppedTikiTaka
+from resitile.algorithms.parts import next_columns, release, send_pulses
+from resitile.tiles import Composite, PulseTrain, Vectors
+
+
+class AGAD(ChoppedTikiTaka, name="agad"):
+    """c-TTv2 that subtracts from what it reads the mean of the column's last sign period.
+
+    The mean content of a column, weighted towards the end of a period, becomes the reference of
+    the next one, in which the gradient adds up the other way: neither the symmetric point nor its
+    drift has to be known. Digital: H, the running mean and the reference, three floats for every
+    weight.
+
+    Args:
+        device, fast_lr, ... as for `ChoppedTikiTaka`; signs flip at regular intervals unless
+            random_chop is set.
+        tail_weightening: how strongly the mean leans on the end of a period: the running mean
+            takes the part min(tail_weightening / period, 1) of every read.
+
+    References:
+        Rasch et al. 2024, Nat. Commun. 15:7133; aihwkit's `DynamicTransferCompound`. As there, no
+        pulses leave before a column's first period has passed.
+    """
+
+    random_chop: bool = False
+    tail_weightening: float = 5.0
+
+    def validate(self) -> None:
+        """Check every setting against its range."""
+        super().validate()
+        check_number("chop_prob", self.chop_prob, 1e-9, 1)
+        check_number("tail_weightening", self.tail_weightening)
+
+    def init(self, shape: tuple[int, int]) -> State:
+        """As for c-TTv2, and the running mean, the reference and whether a sign just flipped."""
+        return {
+            **super().init(shape),
+            "mean": np.zeros(shape, dtype=np.float32),
+            "reference": np.zeros(shape, dtype=np.float32),
+            "flipped": np.zeros(shape[1], dtype=np.uint8),
+        }
+
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
+        """A <- A - alpha * d (c x)^T; H <- H + c (A - reference); C takes H's full pulses."""
+        alpha = self.alpha(weight, state, batch, lr)
+        for vectors in batch:
+            vectors.turned = state["turned"]
+        weight.pulse(1, batch, alpha, PulseTrain(self.bits))
+        state["steps"] += 1
+        if state["steps"][0] % self.transfer_every:
+            return
+        worth = self.worth(weight, alpha, lr)
+        part = min(self.tail_weightening / self.period, 1.0)
+        for column in next_columns(state, weight.w.shape[1], self.columns):
+            held, mean = state["buffer"][:, column], state["mean"][:, column]
+            content = weight.read(1, column)
+            if state["flipped"][column]:
+                state["reference"][:, column] = mean
+            if state["reads"][column] >= self.period:
+                gained = worth * (content - state["reference"][:, column])
+                held += -gained if state["turned"][column] else gained
+                send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
+            mean += part * (content - mean)
+            state["flipped"][column] = self.chop(weight, state, column)

@@ -1,0 +1,67 @@
+"""Mixed precision (MP): the gradient adds up digitally, full pulses go to the tile."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from resitile.algorithms.base import Algorithm, State, check_number
+from resitile.errors import ConfigError
+from resitile.tiles import Composite, Vectors
+
+
+class MixedPrecision(Algorithm, name="mixed_precision"):
+    """chi <- chi - lr * grad, digitally; the whole pulses in chi are sent and taken off it.
+
+    The tile serves for the matrix products only. chi has a float for every weight, and every
+    mini-batch needs the dense gradient: the accuracy is the best of the open-loop methods, the
+    digital cost the highest. The outer product is computed in float32 (aihwkit may also bin it).
+
+    Args:
+        device: of the tile.
+        transfer_every: mini-batches between transfers from chi to the tile.
+        transfer_lr: what the pulses sent are multiplied by.
+        granularity: change of a weight that one pulse stands for; None takes dw_min.
+
+    References:
+        Nandakumar et al. 2020, Front. Neurosci. 14:406; aihwkit's `MixedPrecisionCompound`: a row
+        is sent as one vector, so that its largest entry gets exactly its pulses and the others
+        theirs on average.
+    """
+
+    transfer_every: int = 1
+    transfer_lr: float = 1.0
+    granularity: float | None = None
+
+    def validate(self) -> None:
+        """Check every setting against its range."""
+        check_number("transfer_every", self.transfer_every, 1, whole=True)
+        check_number("transfer_lr", self.transfer_lr)
+        check_number("granularity", self.granularity, optional=True)
+        if self.granularity == 0:
+            raise ConfigError("granularity must be above 0, got 0; None takes dw_min")
+
+    def init(self, shape: tuple[int, int]) -> State:
+        """steps: mini-batches seen; chi: change that is still to be sent, in weight units."""
+        return {
+            "steps": np.zeros(1, dtype=np.int64),
+            "chi": np.zeros(shape, dtype=np.float32),
+        }
+
+    def reset(self, state: State) -> None:
+        """Empty chi."""
+        state["chi"][...] = 0
+
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
+        """chi <- chi - lr * grad; its whole pulses move to the tile."""
+        chi = state["chi"]
+        for vectors in batch:
+            rows = slice(vectors.row0, vectors.row0 + vectors.d.shape[1])
+            chi[rows] -= lr * vectors.outer()
+        state["steps"] += 1
+        if state["steps"][0] % self.transfer_every:
+            return
+        unit = np.float32(self.granularity or weight.tiles[0].device.dw_min)
+        pulses = np.trunc(chi / unit)
+        if pulses.any():
+            chi -= pulses * unit
+            weight.write(0, pulses, float(unit) * self.transfer_lr)

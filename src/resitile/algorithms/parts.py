@@ -1,0 +1,45 @@
+"""Pieces that several algorithms share: cyclic reading, and buffers that release pulses."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from resitile.algorithms.base import State
+from resitile.tiles import Composite, PulseTrain
+
+# With a step of dw_min this sends exactly one pulse wherever the change is not 0.
+ONE_PULSE = PulseTrain(bits=1, update_management=False, bit_length_management=False)
+
+
+def next_columns(state: State, d_in: int, columns: int) -> Iterator[int]:
+    """The columns whose turn it is, all of them for `columns` 0; moves the pointer `column`."""
+    for _ in range(columns or d_in):
+        column = int(state["column"][0])
+        state["column"][0] = (column + 1) % d_in
+        yield column
+
+
+def release(buffer: np.ndarray, momentum: float, forget: bool) -> np.ndarray:
+    """The pulses that a digital buffer, counted in pulses, lets go: -1, 0 or 1 each.
+
+    Where a pulse leaves, the buffer keeps the part `momentum` of itself (`forget`), or of that
+    pulse.
+
+    Args:
+        buffer: (d_out,) float32, changed in place.
+        momentum: what is kept, in [0, 1].
+        forget: see above.
+    """
+    fired = np.clip(np.trunc(buffer), -1, 1).astype(np.float32)
+    if forget:
+        buffer[fired != 0] *= momentum
+    else:
+        buffer -= (1 - momentum) * fired
+    return fired
+
+
+def send_pulses(weight: Composite, n: int, column: int, pulses: np.ndarray) -> None:
+    """One certain pulse on tile n per device of a column where `pulses` is not 0, by its sign."""
+    if pulses.any():
+        sure = weight.tiles[n].device.dw_min * (1 + 1e-6)  # rounding must not make it uncertain
+        weight.write_column(n, column, pulses, sure, ONE_PULSE)

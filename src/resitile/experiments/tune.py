@@ -1,0 +1,204 @@
+"""Choosing settings on validation data, with the same budget for every method."""
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resitile.errors import ConfigError, UpdateError
+from resitile.experiments import config as configs
+from resitile.experiments import records, search, toml
+from resitile.experiments.config import Config
+from resitile.experiments.observer import Observer
+from resitile.experiments.records import RunFolder
+from resitile.experiments.runner import run
+from resitile.experiments.search import Dimension, Value
+from resitile.kernels.keys import stream
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """One file to be tuned: its run configuration, and what may change.
+
+    Attributes:
+        content: tables of the run, without `[search]` and without overrides.
+        trial: the same with what holds for the trials only.
+        space: dimensions by dotted key.
+        source: the file.
+    """
+
+    content: dict[str, Any]
+    trial: dict[str, Any]
+    space: dict[str, Dimension]
+    source: Path
+
+    @property
+    def name(self) -> str:
+        """Name of the run, and of the folder of its tuning."""
+        return str(self.content["name"])
+
+    def config(self, values: dict[str, Value], name: str | None = None) -> Config:
+        """The run with these values; a trial if it has a name of its own."""
+        content = copy.deepcopy(self.content if name is None else self.trial)
+        for key, value in values.items():
+            toml.override(content, f"{key}={json.dumps(value)}")
+        content["name"] = name or self.name
+        return configs.parse(content, str(self.source))
+
+
+def load(path: Path, overrides: list[str]) -> Tuning:
+    """Read a file with a `[search]` table; the overrides hold for the trials only.
+
+    Raises:
+        ConfigError: if the run or the search is not a possible one.
+    """
+    content = toml.read(path)
+    space = search.parse(content.pop("search", None), str(path))
+    content.setdefault("name", path.stem)
+    trial = copy.deepcopy(content)
+    for assignment in overrides:
+        toml.override(trial, assignment)
+    tuning = Tuning(content, trial, space, path)
+    tuning.config({}, "given")
+    for key, dimension in space.items():
+        if key.split(".")[0] not in ("algorithm", "optimizer", "convert", "warm_start", "data"):
+            raise ConfigError(f"{path}: {key!r} is not a setting that a tuning can change")
+        ends = dimension.choices or [v for v in (dimension.low, dimension.high) if v is not None]
+        for value in ends:  # found now rather than after hours of trials
+            tuning.config({key: value}, "given")
+    return tuning
+
+
+def tune(
+    tuning: Tuning,
+    out: Path,
+    *,
+    trials: int,
+    seed: int = 0,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """Try settings one after the other and keep the best validation accuracy.
+
+    The first trial uses the file's own values; Optuna's tree-structured Parzen estimator proposes
+    the others. Test images are not looked at. Every trial is a run with its folder, so that an
+    interrupted tuning goes on where it stood, to the same proposals; more trials can be added.
+
+    Args:
+        tuning: what to do.
+        out: gets the folder `tuning.name` with tuning.json, best.toml and a folder per trial.
+        trials: how many in all.
+        seed: of the proposals.
+        observer: is told about every run.
+
+    Returns:
+        The content of tuning.json: the trials, and which was the best.
+
+    Raises:
+        ConfigError: if the folder holds a tuning with other settings.
+        Stopped: after Ctrl-C; call again to go on.
+    """
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    folder = out / tuning.name
+    done = _begin(tuning, folder, seed)
+    # What the file says itself comes first, so that no tuning ends below it.
+    flat = tuning.config({}, "given").flat()
+    given = {key: flat[key] for key in tuning.space if key in flat}
+    study = optuna.create_study(direction="maximize")
+    for record in done:
+        _tell(study, tuning, record)
+    for number in range(len(done), trials):
+        # A sampler of its own for every trial: a resumed tuning proposes the same.
+        study.sampler = optuna.samplers.TPESampler(
+            seed=stream(seed, number) % 2**32, n_startup_trials=max(4, trials // 3)
+        )
+        if number == 0:
+            values: dict[str, Value] = given
+        else:
+            trial = study.ask()
+            values = {key: dim.suggest(trial, key) for key, dim in tuning.space.items()}
+            study.tell(trial, state=optuna.trial.TrialState.FAIL)  # stands in the list once only
+        record = _try(tuning, folder, number, values, observer)
+        done.append(record)
+        _tell(study, tuning, record)
+        _write(tuning, folder, seed, done)
+    return _write(tuning, folder, seed, done)
+
+
+def _try(
+    tuning: Tuning,
+    folder: Path,
+    number: int,
+    values: dict[str, Value],
+    observer: Observer | None,
+) -> dict[str, Any]:
+    """Run one trial, or what is left of it."""
+    config = tuning.config(values, f"trial-{number:03}")
+    resume = RunFolder(folder / config.name).exists
+    record: dict[str, Any] = {"number": number, "values": values, "val_accuracy": 0.0}
+    try:
+        summary = run(config, folder, resume=resume, observer=observer, test=False)
+    except UpdateError as error:  # a step that is too large is a result, too
+        return record | {"failed": str(error)}
+    return record | {"val_accuracy": summary["val_accuracy"], "wall_s": summary["wall_s"]}
+
+
+def _tell(study: Any, tuning: Tuning, record: dict[str, Any]) -> None:
+    """Add a finished trial to what Optuna knows, unless it lies outside the space."""
+    import optuna
+
+    space = {key: dimension.distribution() for key, dimension in tuning.space.items()}
+    values = record["values"]
+    if values.keys() == space.keys() and all(
+        dimension.holds(values[key]) for key, dimension in tuning.space.items()
+    ):
+        study.add_trial(
+            optuna.trial.create_trial(
+                params=values, distributions=space, value=record["val_accuracy"]
+            )
+        )
+
+
+def _begin(tuning: Tuning, folder: Path, seed: int) -> list[dict[str, Any]]:
+    """The trials that are done already.
+
+    Raises:
+        ConfigError: if they belong to another tuning.
+    """
+    path = folder / "tuning.json"
+    if not path.is_file():
+        return []
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if content["key"] != _key(tuning, seed):
+        raise ConfigError(
+            f"{folder} holds a tuning with other settings, another search space or another seed; "
+            "choose another folder, or delete that one"
+        )
+    return list(content["trials"])
+
+
+def _key(tuning: Tuning, seed: int) -> dict[str, Any]:
+    """What must be the same for trials to belong together."""
+    return {
+        "run": tuning.config({}, "given").flat(),
+        "search": {k: d.model_dump(exclude_none=True) for k, d in tuning.space.items()},
+        "seed": seed,
+    }
+
+
+def _write(tuning: Tuning, folder: Path, seed: int, done: list[dict[str, Any]]) -> dict[str, Any]:
+    best = max(done, key=lambda record: record["val_accuracy"]) if done else None
+    content = {
+        "name": tuning.name,
+        "label": tuning.config({}).title,
+        "best": best,
+        "trials": done,
+        "key": _key(tuning, seed),
+    }
+    records.write_json(folder / "tuning.json", content)
+    if best is not None:
+        text = tuning.config(best["values"]).toml()
+        records.write_atomic(folder / "best.toml", text.encode())
+    return content

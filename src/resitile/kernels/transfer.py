@@ -1,0 +1,91 @@
+"""Pulses that write what is known already: one column of a tile, or a whole matrix row by row.
+
+Arguments are those of `update.py`; here the other side of the outer product is one-hot.
+"""
+
+import numpy as np
+from numba import njit
+
+from resitile.kernels.crosspoint import crosspoint
+from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
+from resitile.kernels.lines import line_bits, row_key, threshold, train
+from resitile.kernels.random import COLUMNS, below
+from resitile.kernels.update import refresh, send, slot_key
+
+
+@njit(cache=True, nogil=True)
+def pulse_column(
+    law, spec, table, device_key, key, tiles, t, coefficients, weight,
+    column, change, lr, bits, manage, manage_length,
+):  # fmt: skip
+    """Add about lr * `change` to one column by pulses: a transfer; returns the pulses fired."""
+    d_in = tiles.shape[1]
+    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
+    d_max = np.float32(0)
+    for i in range(change.size):
+        d_max = max(d_max, abs(change[i]))
+    length, row_scale, column_scale = train(
+        lr, 1.0, d_max, spec[DW_MIN], bits, manage, manage_length
+    )
+    if length == 0:
+        return 0
+    vector_key = below(key, 1)
+    limit = threshold(np.float32(1), column_scale)
+    # The column line draws as line 0 of its side: it is the only one that can fire.
+    open_slots = line_bits(below(vector_key, 2), 0, limit, length)
+    slot0 = slot_key(vector_key, 0)
+    pulses = 0
+    for i in range(change.size):
+        limit = threshold(change[i], row_scale)
+        word = open_slots & line_bits(row_key(vector_key), i, limit, length)
+        if word == 0:
+            continue
+        device = i * d_in + column
+        own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
+        tiles[i, column, t], fired_here = send(
+            law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
+            table, vector_key, slot0, device, word,
+        )  # fmt: skip
+        pulses += fired_here
+        refresh(tiles[i], coefficients, weight[i], column)
+    return pulses
+
+
+@njit(cache=True, nogil=True)
+def pulse_matrix(
+    law, spec, table, device_key, key, tiles, t, coefficients, weight,
+    change, lr, bits, manage, manage_length,
+):  # fmt: skip
+    """Add about lr * `change` (d_out, d_in) by pulses, row after row; returns the pulses fired."""
+    d_in = tiles.shape[1]
+    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
+    pulses = 0
+    for i in range(change.shape[0]):
+        x_max = np.float32(0)
+        for j in range(d_in):
+            x_max = max(x_max, abs(change[i, j]))
+        length, row_scale, column_scale = train(
+            lr, x_max, 1.0, spec[DW_MIN], bits, manage, manage_length
+        )
+        if length == 0:
+            continue
+        vector_key = below(key, i + 1)
+        # The row line draws as line 0 of its side: it is the only one that can fire.
+        open_slots = line_bits(row_key(vector_key), 0, threshold(np.float32(1), row_scale), length)
+        slot0 = slot_key(vector_key, 0)
+        for j in range(d_in):
+            if change[i, j] == 0:
+                continue
+            limit = threshold(change[i, j], column_scale)
+            word = open_slots & line_bits(vector_key ^ COLUMNS, j, limit, length)
+            if word == 0:
+                continue
+            device = i * d_in + j
+            own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
+            tiles[i, j, t], fired_here = send(
+                law, tiles[i, j, t], change[i, j] > 0, own, up_step, down_step, cycle, additive,
+                table, vector_key, slot0, device, word,
+            )  # fmt: skip
+            pulses += fired_here
+            refresh(tiles[i], coefficients, weight[i], j)
+    return pulses
