@@ -77,8 +77,9 @@ class Protocol:
 STATED = Protocol("chain as printed", steps=20_000)
 WARM = Protocol("warm start, then transfer_lr x lr", warm_steps=4_000, beta=0.01 * 0.001)
 NESTED = Protocol(
-    "nested loops", schedule="nested", steps=200_000, alpha=1.0, beta=5 * 0.1**2, most=3
+    "nested loops", schedule="nested", steps=150_000, alpha=0.25, beta=5 * 0.1**2, most=3
 )
+# alpha = 1 / (2 L), L = 2, is the step of Theorem 2; 1 would send a weight over its optimum and back.
 PROTOCOLS = {"stated": STATED, "warm": WARM, "nested": NESTED}
 
 
