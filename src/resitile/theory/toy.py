@@ -71,9 +71,9 @@ class Protocol:
 
 
 # What the paper states is in the first two: dw_min 0.5, gamma 0.1, batch 1, periods 2 * 2^k,
-# fast_lr 0.01, transfer_lr 0.01, no managements. It does not say whether the warm start of Algorithm 1 is used,
-# nor how many samples an epoch has. 120,000 updates is what its last floor, 4e-8, suggests (an
-# error e is corrected after dw_min / (2 alpha e) updates on average).
+# fast_lr 0.01, transfer_lr 0.01, no managements. It does not say whether the warm start of
+# Algorithm 1 is used, nor how many samples an epoch has. 120,000 updates is what its last floor,
+# 4e-8, suggests (an error e is corrected after dw_min / (2 alpha e) updates on average).
 STATED = Protocol("chain as printed", steps=20_000)
 WARM = Protocol("warm start, then transfer_lr x lr", warm_steps=4_000, beta=0.01 * 0.001)
 # alpha = 1 / (2 L) with L = 2, as in Theorem 2; 1 would send a weight over its optimum and back.
