@@ -94,17 +94,16 @@ def time_figure(record: dict[str, Any]) -> Figure:
             continue
         tiles = f"{run['tiles']} tile" + "s" * (run["tiles"] > 1)
         axis.plot(
-            trace["times"], trace["covered_median"], color=colour,
+            trace["times"][1:], trace["covered_median"][1:], color=colour,
             label=f"{tiles} ({copies} of {round(copies / run['covered'])} targets)",
         )  # fmt: skip
-    axis.set(yscale="log", xlabel="updates of the finest tile")
-    axis.set_xscale("symlog", linthresh=100)
-    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set(xscale="log", yscale="log", xlabel="updates of the finest tile")
     axis.set_ylabel("median loss (w - b)²")
     axis.set_title(
         f"{record['settings']['name']}: targets whose residuals end in reach", fontsize=10
     )
     _tidy(axis)
+    axis.legend(frameon=False, fontsize=8, loc="lower left")
     return figure
 
 
