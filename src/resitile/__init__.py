@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resitile import algorithms, data, devices, errors, models, nn
+    from resitile import algorithms, data, devices, errors, models, nn, theory
     from resitile.devices import Device
     from resitile.kernels.threads import get_num_threads, set_num_threads
     from resitile.nn import AnalogSGD, WarmStart, convert, pulsed_update, to_digital
 
-_MODULES = ("algorithms", "data", "devices", "errors", "models", "nn", "tiles")
+_MODULES = ("algorithms", "data", "devices", "errors", "models", "nn", "theory", "tiles")
 _NAMES = {
     "AnalogSGD": "resitile.nn",
     "Device": "resitile.devices",
@@ -46,6 +46,7 @@ __all__ = [
     "nn",
     "pulsed_update",
     "set_num_threads",
+    "theory",
     "to_digital",
 ]
 
