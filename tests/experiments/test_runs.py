@@ -59,7 +59,7 @@ def test_an_analog_run_leaves_its_folder(make_config: MakeConfig, tmp_path: Path
     assert [r["steps"] for r in epochs] == [11, 22, 33]
     assert max(r["val_accuracy"] for r in epochs) == summary["best_val_accuracy"]
     assert epochs[-1]["val_accuracy"] == summary["val_accuracy"]
-    learner = task.build(config)
+    learner = task.build(config, task.load_task(config))
     checkpoint.load(folder.checkpoint, learner, config.hash)
     held = analog_layers(learner.model)
     assert set(held) == set(records[-1]["layers"])
@@ -186,8 +186,8 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(
     models: list[torch.nn.Module] = []
     build = task.build
 
-    def remember(config: Config) -> task.Learner:
-        learner = build(config)
+    def remember(config: Config, images: task.Task) -> task.Learner:
+        learner = build(config, images)
         models.append(learner.model)
         return learner
 

@@ -11,8 +11,9 @@ DEVICE = rt.devices.SoftBounds(states=4)
 
 
 def layer_of(tiles=3, every=2, ratio=3, d_in=4, **settings):
+    periods = {"transfer_every": every, "transfer_ratio": ratio}
     rule = rt.algorithms.ResidualLearning(
-        DEVICE, tiles=tiles, transfer_every=every, transfer_ratio=ratio, **settings
+        DEVICE, tiles=tiles, **({} if "schedule" in settings else periods), **settings
     )
     layer = AnalogLinear(d_in, 5, bias=False, algorithm=rule, seed=0)
     layer.program(torch.zeros(5, d_in))
@@ -95,9 +96,53 @@ def test_every_tile_may_have_its_own_device():
         rt.algorithms.ResidualLearning(devices[:2], tiles=3)
 
 
+class TestAutoSchedule:
+    @pytest.mark.parametrize(
+        ("states", "low", "high"), [(4, 0.49, 0.51), (10, 0.33, 0.40), (16, 0.28, 0.33)]
+    )
+    def test_gamma_covers_the_spread_of_noise(self, states, low, high):
+        rule = rt.algorithms.ResidualLearning(rt.devices.SoftBounds(states=states), gamma="auto")
+        assert low < rule.ratio < high
+        spread = rt.theory.stationary_spread(2 / states)
+        assert rule.ratio / (1 - rule.ratio) == pytest.approx(3**0.5 * spread)
+
+    def test_it_fills_the_tiles_in_turn_and_then_lets_them_rest(self):
+        layer = layer_of(tiles=4, every=2, ratio=5, schedule="auto", steps_per_epoch=4)
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+        for k in range(3):
+            train(layer, 4, optimizer=optimizer)
+            passes = 11  # over 4 columns in every epoch
+            updates = [passes * 4 * (n <= k) for n in range(3)]
+            assert layer.counts[0].tolist() == [*updates, 4 * (k + 1)]
+            assert layer.transfers.tolist() == [0, 0, 0, passes * 4 * (k + 1)]
+            assert layer.state["stage"].item() == k
+        coarse = layer.tiles[:3].clone()
+        train(layer, 5, optimizer=optimizer)
+        assert layer.state["stage"].item() == 3
+        assert torch.equal(layer.tiles[:3], coarse)
+        assert layer.counts[0].tolist()[3] == 17
+
+    def test_every_column_has_its_turn_also_where_an_epoch_has_many_steps(self):
+        layer = layer_of(tiles=3, d_in=3, schedule="auto", steps_per_epoch=330)
+        train(layer, 330)
+        assert layer.counts[0].tolist() == [33, 0, 330]
+
+    def test_it_needs_steps_and_stands_alone(self):
+        layer = layer_of(schedule="auto")
+        with pytest.raises(ConfigError, match="needs steps_per_epoch"):
+            train(layer, 1)
+        with pytest.raises(ConfigError, match="includes a warm start of its own"):
+            rt.WarmStart(layer_of(schedule="auto", steps_per_epoch=3))
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"gamma": "best"}, 'gamma must be a number or "auto"'),
+        ({"schedule": "slow"}, 'schedule must be "periods" or "auto"'),
+        ({"steps_per_epoch": 3}, 'steps_per_epoch is for schedule="auto" only'),
+        ({"schedule": "auto", "steps_per_epoch": 0}, "steps_per_epoch must be a whole number"),
+        ({"schedule": "auto", "transfer_every": 1}, "transfer_every has no meaning"),
         ({"tiles": 1}, "tiles must be a whole number"),
         ({"tiles": 2.0}, "tiles must be a whole number"),
         ({"gamma": 0.0}, "gamma must lie in"),

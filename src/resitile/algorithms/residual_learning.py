@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from resitile.algorithms import auto_schedule
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
@@ -21,7 +22,8 @@ class ResidualLearning(Algorithm, name="residual_learning"):
     Args:
         device: the device of every tile, or one per tile, coarsest first.
         tiles: number of tiles, N + 1, at least 2.
-        gamma: ratio between neighbouring tiles, in (0, 1).
+        gamma: ratio between neighbouring tiles, in (0, 1); "auto" takes it from the states of the
+            coarsest tile.
         fast_lr: step alpha of the finest tile; None takes the optimizer's learning rate.
         transfer_every: mini-batches between transfers out of the finest tile (T_N).
         transfer_ratio: how much rarer transfers out of each coarser tile are: those out of tile n
@@ -32,6 +34,11 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         scale_transfer_lr: multiply beta by the optimizer's learning rate.
         columns: columns moved by one transfer, cyclically; 0 moves the whole matrix, as theory
             does.
+        schedule: "periods" as above; "auto" instead fills the coarse tiles one after the other
+            from the finest, one epoch each, and then leaves them as they are. It needs
+            `steps_per_epoch` and takes the place of `WarmStart` and of the three settings above.
+        steps_per_epoch: mini-batches of an epoch, for schedule="auto" only; the command line
+            fills it in.
 
     References:
         Li et al. 2025 (arXiv 2510.02516), Algorithm 1; the periods in mini-batches and the
@@ -39,7 +46,7 @@ class ResidualLearning(Algorithm, name="residual_learning"):
     """
 
     tiles: int = 6
-    gamma: float = 0.5
+    gamma: float | str = 0.5
     fast_lr: float | None = None
     transfer_every: int = 2
     transfer_ratio: int = 5
@@ -47,13 +54,18 @@ class ResidualLearning(Algorithm, name="residual_learning"):
     transfer_lr_growth: float = 1.2
     scale_transfer_lr: bool = False
     columns: int = 1
+    schedule: str = "periods"
+    steps_per_epoch: int | None = None
 
     def validate(self) -> None:
         """Check every setting against its range."""
         check_number("tiles", self.tiles, 2, 64, whole=True)
-        check_number("gamma", self.gamma)
-        if not 0 < self.gamma < 1:
-            raise ConfigError(f"gamma must lie in (0, 1), got {self.gamma}")
+        if self.gamma != "auto":
+            if isinstance(self.gamma, str):
+                raise ConfigError(f'gamma must be a number or "auto", got {self.gamma!r}')
+            check_number("gamma", self.gamma)
+            if not 0 < self.gamma < 1:
+                raise ConfigError(f"gamma must lie in (0, 1), got {self.gamma}")
         check_number("fast_lr", self.fast_lr, optional=True)
         check_number("transfer_every", self.transfer_every, 1, whole=True)
         check_number("transfer_ratio", self.transfer_ratio, 1, whole=True)
@@ -61,6 +73,20 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         check_number("transfer_lr_growth", self.transfer_lr_growth)
         check_number("columns", self.columns, 0, whole=True)
         check_flag("scale_transfer_lr", self.scale_transfer_lr)
+        self._validate_schedule()
+
+    def _validate_schedule(self) -> None:
+        if self.schedule not in ("periods", "auto"):
+            raise ConfigError(f'schedule must be "periods" or "auto", got {self.schedule!r}')
+        check_number("steps_per_epoch", self.steps_per_epoch, 1, whole=True, optional=True)
+        if self.schedule == "periods":
+            if self.steps_per_epoch is not None:
+                raise ConfigError('steps_per_epoch is for schedule="auto" only; leave it out')
+            return
+        unused = {"transfer_every": 2, "transfer_ratio": 5, "columns": 1}
+        for name, default in unused.items():
+            if getattr(self, name) != default:
+                raise ConfigError(f'{name} has no meaning with schedule="auto"; leave it out')
 
     @property
     def count(self) -> int:
@@ -70,6 +96,8 @@ class ResidualLearning(Algorithm, name="residual_learning"):
     @property
     def ratio(self) -> float:
         """gamma."""
+        if isinstance(self.gamma, str):
+            return auto_schedule.gamma_for(self.devices()[0])
         return self.gamma
 
     def beta(self, n: int) -> float:
@@ -100,6 +128,9 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         weight.pulse(finest, batch, lr if self.fast_lr is None else self.fast_lr)
         state["steps"] += 1
         steps, stage = int(state["steps"][0]), int(state["stage"][0])
+        if self.schedule == "auto":
+            self._fill(weight, state, steps, scaled)
+            return
         if stage < finest:
             if steps % int(state["warm_every"][0]) == 0:
                 self._transfer(weight, state, finest, stage, scaled * float(state["warm_lr"][0]))
@@ -111,12 +142,28 @@ class ResidualLearning(Algorithm, name="residual_learning"):
             self._transfer(weight, state, n, n - 1, scaled * self.beta(n))
             period *= self.transfer_ratio
 
+    def _fill(self, weight: Composite, state: State, step: int, scaled: float) -> None:
+        """The transfers of schedule="auto" after mini-batch `step`."""
+        if self.steps_per_epoch is None:
+            raise ConfigError('schedule="auto" needs steps_per_epoch: mini-batches of an epoch')
+        finest, d_in = self.tiles - 1, weight.w.shape[1]
+        stage = auto_schedule.stage_at(step, self.steps_per_epoch, finest)
+        state["stage"][0] = stage
+        if stage == finest:
+            return
+        for _ in range(auto_schedule.columns_due(step, self.steps_per_epoch, d_in)):
+            self._transfer_column(weight, state, finest, stage, scaled * self.beta(finest))
+
     def _transfer(
         self, weight: Composite, state: State, source: int, target: int, lr: float
     ) -> None:
         """Move the next columns of tile `source` into tile `target`."""
-        d_in = weight.w.shape[1]
-        for _ in range(self.columns or d_in):
-            column = int(state["column"][source])
-            weight.transfer(source, target, column, lr)
-            state["column"][source] = (column + 1) % d_in
+        for _ in range(self.columns or weight.w.shape[1]):
+            self._transfer_column(weight, state, source, target, lr)
+
+    def _transfer_column(
+        self, weight: Composite, state: State, source: int, target: int, lr: float
+    ) -> None:
+        column = int(state["column"][source])
+        weight.transfer(source, target, column, lr)
+        state["column"][source] = (column + 1) % weight.w.shape[1]

@@ -22,6 +22,15 @@ def counts(model: nn.Module) -> tuple[dict[str, list[int]], dict[str, list[int]]
     )
 
 
+def stage(model: nn.Module) -> int | None:
+    """The tile that a warm start fills, None without or after one."""
+    for layer in analog_layers(model).values():
+        if "stage" in layer.state:
+            found = int(layer.state["stage"][0])
+            return found if found < layer.algorithm.count - 1 else None
+    return None
+
+
 def tiles(model: nn.Module) -> dict[str, dict[str, Any]]:
     """By layer, how the contents of each tile are distributed, coarsest tile first.
 

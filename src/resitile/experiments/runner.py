@@ -17,7 +17,15 @@ from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
 from resitile.experiments.rules import begin, check_folder
 from resitile.experiments.stop import Stopped, StopRequest, stop_request
-from resitile.experiments.task import Learner, Task, build, evaluate, generator, load_task
+from resitile.experiments.task import (
+    Learner,
+    Task,
+    build,
+    evaluate,
+    generator,
+    load_task,
+    steps_per_epoch,
+)
 
 _UNTIMED = 10  # first steps of a session, in which kernels are compiled or loaded
 
@@ -63,7 +71,8 @@ def run(
     try:
         with stop_request() as request, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
-            task, learner = load_task(config), build(config)
+            task = load_task(config)
+            learner = build(config, task)
             if resume:
                 position = checkpoint.load(folder.checkpoint, learner, config.hash)
                 records.cut_metrics(folder.metrics, position.epoch)
@@ -92,7 +101,7 @@ class _Run:
         self.position, self.observer, self.request = position, observer, request
         self.hash = config.hash
         self.epochs = config.train.epochs
-        self.steps_per_epoch = -(-len(task.train) // config.data.batch_size)
+        self.steps_per_epoch = steps_per_epoch(config, task)
         self._saved_steps = self._first_step = position.steps
         self._before, self._started = position.wall_s, time.perf_counter()
 
@@ -164,7 +173,7 @@ class _Run:
             "lr": float(learner.optimizer.param_groups[0]["lr"]),
             "wall_s": self._wall_s(),
             "steps": at.steps,
-            "stage": learner.warm.stage if learner.warm and not learner.warm.finished else None,
+            "stage": measure.stage(learner.model),
             "pulses": pulses,
             "transfers": transfers,
         }

@@ -1,5 +1,6 @@
 """From a configuration to what a run works with: images in memory, model, optimizer."""
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -95,7 +96,12 @@ def load_task(config: Config) -> Task:
     )
 
 
-def build(config: Config) -> Learner:
+def steps_per_epoch(config: Config, task: Task) -> int:
+    """Mini-batches of an epoch, the last one perhaps smaller."""
+    return -(-len(task.train) // config.data.batch_size)
+
+
+def build(config: Config, task: Task) -> Learner:
     """Model and optimizer as they are before the first step; draws from torch's global generator.
 
     Raises:
@@ -106,6 +112,8 @@ def build(config: Config) -> Learner:
     optimizer_type: type[torch.optim.Optimizer] = torch.optim.SGD
     warm = None
     if rule is not None:
+        if getattr(rule, "schedule", None) == "auto" and rule.steps_per_epoch is None:  # type: ignore[attr-defined]
+            rule = dataclasses.replace(rule, steps_per_epoch=steps_per_epoch(config, task))  # type: ignore[call-arg]
         converting = config.resolved()["convert"]
         model = resitile.convert(model, rule, seed=config.seed, **converting)
         optimizer_type = resitile.AnalogSGD

@@ -55,6 +55,11 @@ class WarmStart:
                 "a warm start needs analog layers that train by ResidualLearning; the model has "
                 f"{len(layers)} analog layers and none of them does"
             )
+        if any(getattr(layer.algorithm, "schedule", None) == "auto" for layer in self._layers):
+            raise ConfigError(
+                'schedule="auto" includes a warm start of its own; leave WarmStart out, or use '
+                'schedule="periods"'
+            )
         counts = {layer.algorithm.count for layer in self._layers}
         if len(counts) > 1:
             raise ConfigError(f"a warm start needs equally many tiles everywhere, got {counts}")

@@ -1,0 +1,33 @@
+"""What `ResidualLearning` chooses itself: gamma from the states, a staged warm start from the data.
+
+Pulses that are mostly noise spread a soft-bounds weight by sqrt(D / (2 - D)) of its reach, D =
+dw_min / reach, however rare they are, and a tile keeps that spread when it is frozen. Finer tiles,
+which together reach gamma / (1 - gamma), must be able to take it out again; and a tile must have
+been read often enough to hold what the gradient says, but not so often that it is noise only.
+"""
+
+import math
+
+from resitile.devices import Device
+
+PASSES = 11  # of a stage over all columns of a layer; chosen on validation images, docs/results.md
+_COVER = math.sqrt(3)  # spreads that the finer tiles reach: all of a uniform distribution
+
+
+def gamma_for(device: Device) -> float:
+    """gamma / (1 - gamma) = sqrt(3) spreads of the device: 0.5 at 4 states, 0.37 at 10."""
+    reach = (device.w_max - device.w_min) / 2
+    pulse = min(device.dw_min / reach, 1.0)
+    ratio = _COVER * math.sqrt(pulse / (2 - pulse))
+    return ratio / (1 + ratio)
+
+
+def stage_at(step: int, steps_per_epoch: int, finest: int) -> int:
+    """The tile that is filled in mini-batch `step` (from 1): one epoch each, coarsest first."""
+    return min((step - 1) // steps_per_epoch, finest)
+
+
+def columns_due(step: int, steps_per_epoch: int, d_in: int) -> int:
+    """Columns to transfer in this mini-batch, so that an epoch passes `PASSES` times over d_in."""
+    total = PASSES * d_in
+    return step * total // steps_per_epoch - (step - 1) * total // steps_per_epoch
