@@ -209,7 +209,7 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         """
         if self.schedule == "auto" or self.transfer_ratio == 1:
             raise ConfigError(
-                "infinitely many tiles need periods that grow, schedule=\"periods\" and a "
+                'infinitely many tiles need periods that grow, schedule="periods" and a '
                 f"transfer_ratio of at least 2; got schedule={self.schedule!r}, "
                 f"transfer_ratio={self.transfer_ratio}"
             )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from resitile.cost.work import Cost
 from resitile.errors import ConfigError
@@ -25,6 +26,11 @@ class ModelCost:
 
     layers: Mapping[str, Cost]
     total: Cost
+
+    def figures(self) -> dict[str, Any]:
+        """All of it by name, units in the names, as `Cost.figures` gives it."""
+        layers = {name: cost.figures() for name, cost in self.layers.items()}
+        return {"total": self.total.figures(), "layers": layers}
 
 
 def total_of(costs: Iterable[Cost]) -> Cost:

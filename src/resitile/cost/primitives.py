@@ -3,7 +3,7 @@
 import dataclasses
 import difflib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,13 +145,13 @@ class Primitives:
         return self.replace(**changes)
 
 
-def primitives_of(given: Primitives | dict[str, float] | None) -> Primitives:
+def primitives_of(given: Primitives | Mapping[str, float] | None) -> Primitives:
     """Primitives from what a user may pass: themselves, the changed ones by name, or None."""
     if given is None:
         return Primitives()
     if isinstance(given, Primitives):
         return given
-    if isinstance(given, dict):
+    if isinstance(given, Mapping):
         return Primitives().replace(**given)
     raise ConfigError(
         f"primitives must be resitile.cost.Primitives or a dict such as {{'read_ns': 20}}, "
