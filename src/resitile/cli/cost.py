@@ -32,7 +32,7 @@ def cost(
     model: Annotated[
         str | None, typer.Option(help="Layers of a network instead, such as lenet5.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Samples of a mini-batch.")] = 100,
+    batch: Annotated[int, typer.Option(help="Samples of a mini-batch.")] = 100,
     tiles: Annotated[str, typer.Option(help="Tiles of MT-RL: a number, or inf.")] = "inf",
     samples_per_transfer: Annotated[
         int, typer.Option(min=1, help="Samples between two column reads (n_s).")

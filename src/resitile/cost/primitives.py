@@ -10,7 +10,7 @@ from typing import Any
 from resitile.errors import ConfigError
 
 LI = "Li et al. 2025 (arXiv 2510.02516)"
-NANDAKUMAR = "Nandakumar et al. 2020, Front. Neurosci. 14:406"
+TABLE_8 = f"{LI}, Table 8 (the perceptron of Nandakumar et al. 2020)"
 
 
 def _constant(default: float, unit: str, what: str, source: str, *, zero: bool = False) -> Any:
@@ -67,14 +67,14 @@ class Primitives:
         "pJ",
         "driving one input line in a product; solved, with output_pj, from 7.29 nJ forward and "
         "2.15 nJ backward of 785-250-10",
-        f"{LI}, Table 8, after {NANDAKUMAR}",
+        TABLE_8,
         zero=True,
     )
     output_pj: float = _constant(
         8.403,
         "pJ",
         "converting one output line in a product; see input_pj",
-        f"{LI}, Table 8, after {NANDAKUMAR}",
+        TABLE_8,
         zero=True,
     )
     flop_pj: float = _constant(
@@ -82,7 +82,7 @@ class Primitives:
         "pJ",
         "a digital operation with its memory traffic; calibrated: 62.03 nJ of mixed precision's "
         "update over its 398,535 operations",
-        f"{LI}, Table 8, after {NANDAKUMAR}",
+        TABLE_8,
         zero=True,
     )
     device_pulse_pj: float = _constant(

@@ -1,8 +1,8 @@
 """Printed figures that the cost model is held against, each with its table.
 
 Sources: Li et al. 2025 (arXiv 2510.02516), Tables 5 to 8 and App. I; Rasch et al. 2024
-(Nat. Commun. 15:7133) for c-TTv2 and AGAD. Mixed precision's energies there are those of
-Nandakumar et al. 2020 (Front. Neurosci. 14:406).
+(Nat. Commun. 15:7133) for c-TTv2 and AGAD. The perceptron of Table 8 and mixed precision itself are
+those of Nandakumar et al. 2020 (Front. Neurosci. 14:406).
 """
 
 from dataclasses import dataclass, field

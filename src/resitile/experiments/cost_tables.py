@@ -68,8 +68,8 @@ def cost_with(
     """
     if name == ResidualLearning.name and tiles is None and samples_per_transfer == 1:
         raise ConfigError(
-            "with a column read for every sample (n_s = 1) every tile is as busy as the finest, and "
-            "infinitely many take forever: read every 2 samples or more, or give a number of tiles"
+            "with a column read for every sample (n_s = 1) every tile is as busy as the finest and "
+            "infinitely many take forever; read every 2 samples or more, or give a number of tiles"
         )
     costs = []
     for layer in layers:
