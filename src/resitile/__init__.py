@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resitile import algorithms, data, devices, errors, models, nn, theory
+    from resitile import algorithms, cost, data, devices, errors, models, nn, theory
     from resitile.devices import Device
     from resitile.kernels.threads import get_num_threads, set_num_threads
-    from resitile.nn import AnalogSGD, WarmStart, convert, pulsed_update, to_digital
+    from resitile.nn import AnalogSGD, WarmStart, convert, estimate_cost, pulsed_update, to_digital
 
-_MODULES = ("algorithms", "data", "devices", "errors", "models", "nn", "theory", "tiles")
+_MODULES = ("algorithms", "cost", "data", "devices", "errors", "models", "nn", "theory", "tiles")
 _NAMES = {
     "AnalogSGD": "resitile.nn",
     "Device": "resitile.devices",
     "WarmStart": "resitile.nn",
     "convert": "resitile.nn",
+    "estimate_cost": "resitile.nn",
     "get_num_threads": "resitile.kernels.threads",
     "pulsed_update": "resitile.nn",
     "set_num_threads": "resitile.kernels.threads",
@@ -38,9 +39,11 @@ __all__ = [
     "WarmStart",
     "algorithms",
     "convert",
+    "cost",
     "data",
     "devices",
     "errors",
+    "estimate_cost",
     "get_num_threads",
     "models",
     "nn",

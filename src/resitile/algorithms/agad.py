@@ -1,12 +1,14 @@
 """AGAD: chopped Tiki-Taka that measures its own reference on the fly."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from resitile.algorithms.base import State, check_number
 from resitile.algorithms.chopped_tiki_taka import ChoppedTikiTaka
 from resitile.algorithms.parts import next_columns, release, send_pulses
+from resitile.cost import Layer, Work
 from resitile.tiles import Composite, PulseTrain, Vectors
 
 
@@ -69,3 +71,19 @@ class AGAD(ChoppedTikiTaka, name="agad"):
                 send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
             mean += part * (content - mean)
             state["flipped"][column] = self.chop(weight, state, column)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """TT-v2 with two more matrices: 3 D^2 + 2D values, 2D + 6D/n_s operations.
+
+        The running mean takes 3 of the 4 further operations for an entry that was read, the
+        reference 1. Storage and the time at n_s = 2 are those of Rasch et al. 2024 (Nat. Commun.
+        15:7133); the traffic is counted from `step`: H and mean are read and written, the reference
+        is read, and written once per period.
+        """
+        base, word = super().work(layer, reads), layer.primitives.word_bits
+        return replace(
+            base,
+            flops=base.flops + 4 * layer.rows * reads,
+            storage=base.storage + 2 * layer.weights,
+            memory_bits=(5 + 1 / self.period) * word * layer.rows * reads,
+        )

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from resitile._registry import Registry
+from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
@@ -23,7 +24,8 @@ class Algorithm:
     """A training algorithm: frozen settings, and functions on a composite and its state.
 
     A subclass `class Mine(Algorithm, name="mine")` declares its settings as fields and defines
-    `step`; `count`, `ratio` and `init` where the defaults do not fit.
+    `step`; `count`, `ratio` and `init` where the defaults do not fit; `work`, and `reads` if it
+    reads columns, so that its cost can be told.
 
     Args:
         device: the device of every tile, or one device per tile, coarsest first.
@@ -88,6 +90,31 @@ class Algorithm:
         """Recompute the whole weight; to be overridden where digital state is part of it."""
         del state
         weight.refresh()
+
+    def reads(self, layer: Layer) -> float:
+        """Columns read for transfers, per sample, by the settings: 1 / n_s."""
+        del layer
+        return 0.0
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """What the update of a layer takes per sample, with `reads` columns read."""
+        raise ConfigError(
+            f"{type(self).__name__} does not state its cost; define work(self, layer, reads) that "
+            "returns a resitile.cost.Work"
+        )
+
+    def cost(self, layer: Layer, reads: float | None = None) -> Cost:
+        """Latency, storage, energy and area of a layer under this algorithm, per sample.
+
+        Args:
+            layer: its shape, mini-batch and the hardware's constants.
+            reads: columns read per sample, such as counted ones; None takes the settings'.
+
+        Raises:
+            ConfigError: if the algorithm does not state its cost.
+        """
+        reads = self.reads(layer) if reads is None else reads
+        return cost_of(self.work(layer, reads), layer)
 
     def reset(self, state: State) -> None:
         """Forget, in place, what `state` knows about the weight: a new one was programmed."""

@@ -7,6 +7,7 @@ import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.algorithms.parts import next_columns, release, send_pulses
+from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, PulseTrain, Vectors
 
@@ -132,6 +133,22 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka"):
             held += -worth * content if state["turned"][column] else worth * content
             send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
             self.chop(weight, state, column)
+
+    def reads(self, layer: Layer) -> float:
+        """1 / n_s: columns of A read per sample."""
+        return layer.columns_per_sample(self.transfer_every, self.columns)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """As for TT-v2: signs are free [Rasch et al. 2024, Nat. Commun. 15:7133]."""
+        return Work(
+            periods=layer.primitives.train_length * layer.vectors + reads,
+            reads=reads,
+            flops=layer.lines * layer.vectors + 2 * layer.rows * reads,
+            storage=layer.weights + layer.lines,
+            memory_bits=2 * layer.primitives.word_bits * layer.rows * reads,
+            tiles=2,
+            visible=1,
+        )
 
     def alpha(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> float:
         """The step of A; keeps the running means that `auto_scale` needs."""

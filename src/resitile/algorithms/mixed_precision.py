@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_number
+from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
@@ -65,3 +66,18 @@ class MixedPrecision(Algorithm, name="mixed_precision"):
         if pulses.any():
             chi -= pulses * unit
             weight.write(0, pulses, float(unit) * self.transfer_lr)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """D/B periods, 2D^2 + D operations, D^2 + 2DB values, chi read and written per batch.
+
+        A row of pulses is one period; the rows are sent one after the other
+        [arXiv 2510.02516, Table 5].
+        """
+        p, b = layer.primitives, layer.batch
+        return Work(
+            periods=layer.d_out / (b * self.transfer_every),
+            reads=reads,
+            flops=(p.outer_flops * layer.weights + layer.d_in) * layer.vectors,
+            storage=layer.weights + layer.lines * b * layer.vectors,
+            memory_bits=2 * p.word_bits * layer.weights / b,
+        )

@@ -1,11 +1,14 @@
 """Multi-tile residual learning (MT-RL): each tile learns what the coarser ones left over."""
 
+import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from resitile.algorithms import auto_schedule
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
+from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
@@ -144,15 +147,19 @@ class ResidualLearning(Algorithm, name="residual_learning"):
 
     def _fill(self, weight: Composite, state: State, step: int, scaled: float) -> None:
         """The transfers of schedule="auto" after mini-batch `step`."""
-        if self.steps_per_epoch is None:
-            raise ConfigError('schedule="auto" needs steps_per_epoch: mini-batches of an epoch')
+        steps_per_epoch = self._steps_per_epoch()
         finest, d_in = self.tiles - 1, weight.w.shape[1]
-        stage = auto_schedule.stage_at(step, self.steps_per_epoch, finest)
+        stage = auto_schedule.stage_at(step, steps_per_epoch, finest)
         state["stage"][0] = stage
         if stage == finest:
             return
-        for _ in range(auto_schedule.columns_due(step, self.steps_per_epoch, d_in)):
+        for _ in range(auto_schedule.columns_due(step, steps_per_epoch, d_in)):
             self._transfer_column(weight, state, finest, stage, scaled * self.beta(finest))
+
+    def _steps_per_epoch(self) -> int:
+        if self.steps_per_epoch is None:
+            raise ConfigError('schedule="auto" needs steps_per_epoch: mini-batches of an epoch')
+        return self.steps_per_epoch
 
     def _transfer(
         self, weight: Composite, state: State, source: int, target: int, lr: float
@@ -167,3 +174,45 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         column = int(state["column"][source])
         weight.transfer(source, target, column, lr)
         state["column"][source] = (column + 1) % weight.w.shape[1]
+
+    def reads(self, layer: Layer) -> float:
+        """Columns read per sample: sum_{k=1}^N 1 / (n_s r^(k-1)), r the `transfer_ratio`.
+
+        The tables have r = n_s. With schedule="auto" it is the rate while tiles are filled.
+        """
+        if self.schedule == "auto":
+            return auto_schedule.PASSES * layer.d_in / (self._steps_per_epoch() * layer.batch)
+        first = layer.columns_per_sample(self.transfer_every, self.columns)
+        return float(sum(first / self.transfer_ratio**k for k in range(self.tiles - 1)))
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """Analog SGD, and a read and a pulse train for every transferred column.
+
+        Transfers are counted one after the other [arXiv 2510.02516, Table 5].
+        """
+        return Work(
+            periods=layer.primitives.train_length * (layer.vectors + reads),
+            reads=reads,
+            flops=layer.lines * layer.vectors,
+            storage=layer.lines,
+            tiles=self.tiles,
+        )
+
+    def cost_without_end(self, layer: Layer) -> Cost:
+        """The cost with infinitely many tiles, as Table 5 has it: the sum in `reads` to infinity.
+
+        With r = n_s the periods are l_avg n_s / (n_s - 1) and the reads 1 / (n_s - 1). Area and
+        the energy of forward and backward are infinite.
+
+        Raises:
+            ConfigError: if every tile transfers as often as the finest, or there are no periods.
+        """
+        if self.schedule == "auto" or self.transfer_ratio == 1:
+            raise ConfigError(
+                'infinitely many tiles need periods that grow, schedule="periods" and a '
+                f"transfer_ratio of at least 2; got schedule={self.schedule!r}, "
+                f"transfer_ratio={self.transfer_ratio}"
+            )
+        first = layer.columns_per_sample(self.transfer_every, self.columns)
+        work = self.work(layer, first / (1 - 1 / self.transfer_ratio))
+        return cost_of(dataclasses.replace(work, tiles=math.inf), layer)

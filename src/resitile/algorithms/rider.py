@@ -6,6 +6,7 @@ import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.algorithms.parts import next_columns
+from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
@@ -118,3 +119,26 @@ class RIDER(Algorithm, name="rider"):
         if self.chop_prob and weight.uniform(int(state["steps"][0])) < self.chop_prob:
             state["turned"] ^= 1
             reference[...] = filtered
+
+    def reads(self, layer: Layer) -> float:
+        """1 / n_s: columns of P read per sample."""
+        return layer.columns_per_sample(self.transfer_every, self.columns)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """TT-v1 with Q in digital, D^2 values, and its copy on a third tile, as in the paper.
+
+        Counted from `step`, not published: 4 operations for an entry that was read (3 for the
+        low-pass, 1 for the difference), Q read and written. The copy is rewritten by pulse trains:
+        a column after each read, or (E-RIDER) all of it when the sign flips.
+        """
+        flips = self.chop_prob / (self.transfer_every * layer.batch)  # per sample
+        copied = layer.d_in * flips if self.chop_prob else reads
+        word = layer.primitives.word_bits
+        return Work(
+            periods=layer.primitives.train_length * (layer.vectors + reads + copied),
+            reads=reads,
+            flops=layer.lines * layer.vectors + 4 * layer.rows * reads,
+            storage=layer.weights + layer.lines,
+            memory_bits=2 * word * layer.rows * reads + word * layer.weights * flips,
+            tiles=3,
+        )

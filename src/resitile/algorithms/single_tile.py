@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from resitile.algorithms.base import Algorithm, State
+from resitile.cost import Layer, Work
 from resitile.tiles import Composite, Vectors
 
 
@@ -20,3 +21,12 @@ class SingleTile(Algorithm, name="single_tile"):
         """Pulse the gradient onto the tile."""
         del state
         weight.pulse(0, batch, lr)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """l_avg pulse periods, 2D operations and 2D values [arXiv 2510.02516, Table 5]."""
+        return Work(
+            periods=layer.primitives.train_length * layer.vectors,
+            reads=reads,
+            flops=layer.lines * layer.vectors,
+            storage=layer.lines,
+        )

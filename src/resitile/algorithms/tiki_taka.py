@@ -6,6 +6,7 @@ import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.algorithms.parts import next_columns
+from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
@@ -74,3 +75,18 @@ class TikiTaka(Algorithm, name="tiki_taka"):
         beta = self.transfer_lr * (lr if self.scale_transfer_lr else 1.0)
         for column in next_columns(state, weight.w.shape[1], self.columns):
             weight.transfer(1, 0, column, beta)
+
+    def reads(self, layer: Layer) -> float:
+        """1 / n_s: columns of A read per sample."""
+        return layer.columns_per_sample(self.transfer_every, self.columns)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """Analog SGD, and a read and a pulse train for every transferred column."""
+        return Work(
+            periods=layer.primitives.train_length * (layer.vectors + reads),
+            reads=reads,
+            flops=layer.lines * layer.vectors,
+            storage=layer.lines,
+            tiles=2,
+            visible=2 if self.gamma else 1,
+        )

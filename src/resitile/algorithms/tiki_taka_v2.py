@@ -6,6 +6,7 @@ import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.algorithms.parts import next_columns, release, send_pulses
+from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
@@ -96,3 +97,22 @@ class TikiTakaV2(Algorithm, name="tiki_taka_v2"):
             held = state["buffer"][:, column]
             held += worth * weight.read(1, column)
             send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
+
+    def reads(self, layer: Layer) -> float:
+        """1 / n_s: columns of A read per sample."""
+        return layer.columns_per_sample(self.transfer_every, self.columns)
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """l_avg + 1/n_s periods, 2D + 2D/n_s operations, D^2 + 2D values, H read and written.
+
+        A column sends one pulse [arXiv 2510.02516, Table 5].
+        """
+        return Work(
+            periods=layer.primitives.train_length * layer.vectors + reads,
+            reads=reads,
+            flops=layer.lines * layer.vectors + 2 * layer.rows * reads,
+            storage=layer.weights + layer.lines,
+            memory_bits=2 * layer.primitives.word_bits * layer.rows * reads,
+            tiles=2,
+            visible=2 if self.gamma else 1,
+        )

@@ -4,6 +4,7 @@ from resitile.nn import hooks
 from resitile.nn.analog import AnalogModule, AnalogWeight, analog_layers
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.convert import convert, describe, to_digital
+from resitile.nn.cost import counted_cost, estimate_cost
 from resitile.nn.functional import pulsed_update
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.optimizer import AnalogSGD
@@ -22,7 +23,9 @@ __all__ = [
     "WarmStart",
     "analog_layers",
     "convert",
+    "counted_cost",
     "describe",
+    "estimate_cost",
     "pulsed_update",
     "to_digital",
 ]

@@ -1,0 +1,166 @@
+"""`resitile cost`: latency, storage, energy and area of every algorithm."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from resitile.cli.options import Json
+
+if TYPE_CHECKING:
+    from resitile.cost import Layer, Primitives
+
+_COLUMNS = (
+    ("storage kB", "storage_bytes", 1e-3),
+    ("memory bit", "memory_bits", 1),
+    ("FLOP", "flops", 1),
+    ("analog ns", "analog_ns", 1),
+    ("digital ns", "digital_ns", 1),
+    ("update ns", "update_ns", 1),
+    ("fwd+bwd ns", "product_ns", 1),
+    ("update nJ", "update_nj", 1),
+    ("fwd+bwd nJ/tile", "product_nj", 1),
+    ("array mm2", "array_mm2", 1),
+    ("area mm2", "area_mm2", 1),
+)
+_DIGITS = {"ns": 1, "nj": 2, "bits": 0, "flops": 0}
+
+
+def cost(
+    dim: Annotated[
+        int | None, typer.Option(min=1, help="One layer of DIM x DIM weights (512 if none).")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Layers of a network instead, such as lenet5.")
+    ] = None,
+    batch: Annotated[int, typer.Option(help="Samples of a mini-batch.")] = 100,
+    tiles: Annotated[str, typer.Option(help="Tiles of MT-RL: a number, or inf.")] = "inf",
+    samples_per_transfer: Annotated[
+        int, typer.Option(min=1, help="Samples between two column reads (n_s).")
+    ] = 2,
+    algorithm: Annotated[
+        list[str] | None, typer.Option(help="Only this one; may be repeated.")
+    ] = None,
+    sample: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHAPE",
+            help="Input of the model, such as 1,28,28: counts all patches of convolutions.",
+        ),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Replace a primitive; may be repeated."),
+    ] = None,
+    published: Annotated[bool, typer.Option(help="Add the printed figures of papers.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare what training costs, from named primitives (docs/cost.md)."""
+    from resitile.cli.output import print_json
+    from resitile.cost import Primitives, describe
+    from resitile.experiments import cost_tables
+
+    primitives = Primitives().with_settings(settings or [])
+    layers = _layers(dim, model, batch, sample, primitives)
+    names = list(dict.fromkeys(algorithm or cost_tables.LABELS))
+    costs = {
+        name: cost_tables.cost_with(
+            name,
+            list(layers.values()),
+            samples_per_transfer=samples_per_transfer,
+            tiles=cost_tables.tiles_of(tiles),
+        )
+        for name in names
+    }
+    found = {
+        name: {"label": cost_tables.LABELS.get(name, name), **each.figures()}
+        for name, each in costs.items()
+    }
+    if not as_json:
+        _print(found)
+        if published:
+            _print_published(cost_tables.against_published(), cost_tables.LABELS)
+        return
+    print_json(
+        {
+            "settings": {
+                "layers": {name: [layer.d_out, layer.d_in] for name, layer in layers.items()},
+                "vectors": {name: layer.vectors for name, layer in layers.items()},
+                "batch": batch,
+                "samples_per_transfer": samples_per_transfer,
+                "tiles": tiles,
+            },
+            "primitives": describe(primitives),
+            "algorithms": found,
+            "break_even_tiles": cost_tables.break_even_tiles(primitives),
+            "published": cost_tables.against_published(),
+        }
+    )
+
+
+def _layers(
+    dim: int | None, model: str | None, batch: int, sample: str | None, primitives: "Primitives"
+) -> "dict[str, Layer]":
+    from resitile.errors import ConfigError
+    from resitile.experiments.cost_tables import layers_of
+
+    if model is None:
+        if sample is not None:
+            raise ConfigError("--sample is the input of a network; name one with --model")
+        dim = dim or 512
+        return {f"{dim} x {dim}": layers_of([(dim, dim)], batch, primitives)[0]}
+    if dim is not None:
+        raise ConfigError("--dim is one layer and --model is a network; give one of them")
+    import torch
+
+    from resitile import models
+    from resitile.nn.cost import crossbars
+
+    inputs = None
+    if sample is not None:
+        shape = sample.split(",")
+        if not all(part.strip().isdigit() and int(part) > 0 for part in shape):
+            raise ConfigError(f"--sample must be a shape such as 1,28,28; got {sample!r}")
+        inputs = torch.zeros(1, *(int(part) for part in shape))
+    found = crossbars(models.create(model), batch, primitives, inputs, digital=True)
+    return {name: layer for name, (_, layer) in found.items()}
+
+
+def _print(found: dict[str, dict[str, Any]]) -> None:
+    from resitile.cli.output import print_table
+
+    rows = []
+    for figures in found.values():
+        figures = {**figures, "product_ns": figures["forward_ns"] + figures["backward_ns"]}
+        cells = [_shown(figures[key], key, factor) for _, key, factor in _COLUMNS]
+        rows.append([figures["label"], *cells])
+    print_table(["algorithm", *(title for title, _, _ in _COLUMNS)], rows)
+
+
+def _shown(value: float | None, key: str, factor: float) -> str:
+    if value is None:
+        return "inf"
+    digits = _DIGITS.get(key.rpartition("_")[2])
+    return f"{value * factor:.3g}" if digits is None else f"{value * factor:,.{digits}f}"
+
+
+def _print_published(rows: list[dict[str, Any]], labels: dict[str, str]) -> None:
+    from resitile.cli.output import print_table, say
+
+    say("")
+    print_table(
+        ["published", "for", "algorithm", "figure", "printed", "formula", "note"],
+        [
+            [
+                row["table"], row["network"], labels[row["algorithm"]], row["quantity"],
+                f"{row['printed']:g}", f"{row['computed']:.6g}", _note(row),
+            ]
+            for row in rows
+        ],
+        numbers=False,
+    )  # fmt: skip
+
+
+def _note(row: dict[str, Any]) -> str:
+    if row["as_printed"] is None:
+        return row["reason"] or ("agrees" if row["agrees"] else "DISAGREES")
+    return f"differs: {row['reason']}; so made {row['as_printed']:.6g}"
