@@ -158,8 +158,9 @@ class TestChoppers:
         assert turned == [[0, 0]] * 3 + [[1, 1]] * 4 + [[0, 0]] * 3
         assert layer.pulses.tolist() == [0, 0]
 
-    def test_the_gradient_meets_a_turned_column_with_the_other_sign(self):
-        rule = rt.algorithms.ChoppedTikiTaka(
+    @pytest.mark.parametrize("algorithm", [rt.algorithms.ChoppedTikiTaka, rt.algorithms.AGAD])
+    def test_the_gradient_meets_a_turned_column_with_the_other_sign(self, algorithm):
+        rule = algorithm(
             DEVICE, chop_prob=0.5, random_chop=False, columns=1, fast_lr=DW, transfer_lr=0.0
         )
         layer = layer_of(rule, (2, 2))
@@ -205,11 +206,14 @@ class TestChoppers:
             rt.algorithms.ChoppedTikiTaka(DEVICE, chop_prob=0.2, columns=0, fast_lr=0.0), (1, 40)
         )
         optimizer = rt.AnalogSGD(layer.parameters(), lr=1.0)
-        before, flips = layer.state["turned"].clone(), 0
+        before, flips, alone = layer.state["turned"].clone(), 0, 0
         for _ in range(50):
             step(layer, optimizer)
-            flips += int((layer.state["turned"] != before).sum())
+            changed = int((layer.state["turned"] != before).sum())
+            flips += changed
+            alone += 0 < changed < 40
             before = layer.state["turned"].clone()
+        assert alone > 40, "columns flip independently of one another"
         assert abs(flips - 400) < 5 * math.sqrt(2000 * 0.2 * 0.8)
 
     @pytest.mark.parametrize(("settings", "worth"), [
