@@ -289,6 +289,21 @@ class TestAGAD:
         assert layer.pulses.tolist() == [0, 0]
         assert torch.equal(layer.state["reference"], layer.tiles[1])
 
+    def test_programming_a_weight_starts_the_reference_and_the_silence_again(self):
+        rule = rt.algorithms.AGAD(DEVICE, chop_prob=0.25, columns=0, **ABSOLUTE)
+        layer = layer_of(rule, (3, 2))
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=1.0)
+        hold(layer, [DW * k for k in (-3, -2, -1, 1, 2, 3)])
+        for _ in range(18):
+            step(layer, optimizer)
+        layer.program(torch.full((3, 2), DW))
+        hold(layer, [DW * k for k in (3, 2, 1, -1, -2, -3)])
+        for _ in range(30):
+            step(layer, optimizer)
+        assert layer.pulses.tolist() == [0, 0]
+        assert torch.equal(layer.weight, torch.full((3, 2), DW))
+        assert torch.equal(layer.state["reference"], layer.tiles[1])
+
 
 class TestMixedPrecision:
     @pytest.mark.parametrize("granularity", [None, 2 * DW])

@@ -48,6 +48,12 @@ class AGAD(ChoppedTikiTaka, name="agad"):
             "flipped": np.zeros(shape[1], dtype=np.uint8),
         }
 
+    def reset(self, state: State) -> None:
+        """Start again in silence: programming empties A, so what was read of it is void."""
+        super().reset(state)
+        for name in ("mean", "reference", "flipped", "reads"):
+            state[name][...] = 0
+
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """A <- A - alpha * d (c x)^T; H <- H + c (A - reference); C takes H's full pulses."""
         alpha = self.alpha(weight, state, batch, lr)
