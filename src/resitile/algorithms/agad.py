@@ -27,8 +27,9 @@ class AGAD(ChoppedTikiTaka, name="agad"):
             takes the part min(tail_weightening / period, 1) of every read.
 
     References:
-        Rasch et al. 2024, Nat. Commun. 15:7133; aihwkit's `DynamicTransferCompound`. As there, no
-        pulses leave before a column's first period has passed.
+        Rasch et al. 2024, Nat. Commun. 15:7133; aihwkit's `DynamicTransferCompound`. As there, the
+        pulses that H lets go up to and including the first read with a reference are dropped; with
+        random_chop signs flip at random only (there at regular intervals besides).
     """
 
     random_chop: bool = False
@@ -49,6 +50,12 @@ class AGAD(ChoppedTikiTaka, name="agad"):
             "flipped": np.zeros(shape[1], dtype=np.uint8),
         }
 
+    def reset(self, state: State) -> None:
+        """Start again in silence: programming empties A, so what was read of it is void."""
+        super().reset(state)
+        for name in ("mean", "reference", "flipped", "reads"):
+            state[name][...] = 0
+
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """A <- A - alpha * d (c x)^T; H <- H + c (A - reference); C takes H's full pulses."""
         alpha = self.alpha(weight, state, batch, lr)
@@ -65,10 +72,11 @@ class AGAD(ChoppedTikiTaka, name="agad"):
             content = weight.read(1, column)
             if state["flipped"][column]:
                 state["reference"][:, column] = mean
-            if state["reads"][column] >= self.period:
-                gained = worth * (content - state["reference"][:, column])
-                held += -gained if state["turned"][column] else gained
-                send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
+            gained = worth * (content - state["reference"][:, column])
+            held += -gained if state["turned"][column] else gained
+            pulses = release(held, self.momentum, self.forget_buffer)
+            if state["reads"][column] > self.period:
+                send_pulses(weight, 0, column, pulses)
             mean += part * (content - mean)
             state["flipped"][column] = self.chop(weight, state, column)
 

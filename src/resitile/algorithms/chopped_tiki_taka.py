@@ -42,7 +42,8 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka"):
 
     References:
         Rasch et al. 2024, Nat. Commun. 15:7133; aihwkit's `ChoppedTransferCompound`, of which
-        choppers on the rows (off by default there) and pulse trains onto C are left out.
+        choppers on the rows (off by default there) and pulse trains onto C are left out. The means
+        of auto_scale move once a mini-batch and before its update; there a little at every vector.
     """
 
     fast_lr: float | None = None

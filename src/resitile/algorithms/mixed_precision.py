@@ -26,7 +26,9 @@ class MixedPrecision(Algorithm, name="mixed_precision"):
     References:
         Nandakumar et al. 2020, Front. Neurosci. 14:406; aihwkit's `MixedPrecisionCompound`: a row
         is sent as one vector, so that its largest entry gets exactly its pulses and the others
-        theirs on average.
+        theirs on average. Pulses leave at the end of the mini-batch that brought them; aihwkit's
+        CPU code sends them with the first vector of the next one, whose gradients were computed
+        without them.
     """
 
     transfer_every: int = 1
