@@ -1,6 +1,6 @@
 """One training step of LeNet-5 against the digital step, and against aihwkit where installed.
 
-    python benchmarks/lenet_step.py [--steps 300] [--peer]
+    python benchmarks/lenet_step.py [--steps 300] [--peer | --algorithms]
 
 All contenders train the same network (batch 8, real images, 2 threads) in one process, ten steps
 each in turn. The step is zero_grad, forward, backward and optimizer step.
@@ -47,6 +47,20 @@ def ours(tiles: int) -> Callable[[], None]:
     return trainer(model, rt.AnalogSGD(model.parameters(), lr=0.5))
 
 
+def algorithms() -> dict[str, Callable[[], None]]:
+    """Every algorithm with the same step of the tile that takes the gradient."""
+    device = rt.devices.SoftBounds(states=STATES)
+    made = {}
+    for name in rt.algorithms.names():
+        cls = type(rt.algorithms.create(name, device))
+        takes = "fast_lr" in cls.__dataclass_fields__
+        rule = rt.algorithms.create(name, device, **({"fast_lr": 0.5} if takes else {}))
+        model = rt.convert(LeNet5(), rule)
+        lr = 0.05 if takes else 0.5
+        made[name] = trainer(model, rt.AnalogSGD(model.parameters(), lr=lr))
+    return made
+
+
 def peer(tiles: int) -> Callable[[], None]:
     """aihwkit's residual chain: same devices, gamma, periods and steps."""
     from aihwkit.nn.conversion import convert_to_analog
@@ -81,6 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=300, help="steps of each contender")
     parser.add_argument("--peer", action="store_true", help="aihwkit beside us (must be installed)")
+    parser.add_argument("--algorithms", action="store_true", help="every algorithm instead")
     arguments = parser.parse_args()
     common.use_threads(2)
     digital = LeNet5()
@@ -89,14 +104,19 @@ def main() -> None:
             digital, torch.optim.SGD(digital.parameters(), lr=0.05)
         )
     }
-    contenders |= {f"resitile, {n} tile(s)": ours(n) for n in (1, 2, 4, 6, 8)}
+    if arguments.algorithms:
+        contenders |= algorithms()
+    else:
+        contenders |= {f"resitile, {n} tile(s)": ours(n) for n in (1, 2, 4, 6, 8)}
     if arguments.peer:
         contenders |= {"aihwkit, 6 tiles": peer(6)}
     for step in contenders.values():
         for _ in range(30):
             step()
     times = common.alternate(contenders, rounds=max(1, arguments.steps // 10), per_round=10)
-    name = "lenet_step_peer" if arguments.peer else "lenet_step"
+    name = "lenet_step"
+    if arguments.peer or arguments.algorithms:
+        name += "_peer" if arguments.peer else "_algorithms"
     common.report(name, times, "digital (torch.optim.SGD)", states=STATES, batch=BATCH)
 
 

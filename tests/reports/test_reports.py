@@ -56,7 +56,7 @@ def test_page_holds_every_run_and_no_outside_resource(tmp_path):
         make_run(tmp_path, "six", tiles=6, accuracy=0.753),
     ]
     page = write_report(runs, tmp_path / "deep" / "report.html").read_text()
-    for accuracy in ("86.1 %", "42.2 %", "74.3 %", "87.1 %"):
+    for accuracy in ("86.10 %", "42.20 %", "74.30 %", "87.10 %"):
         assert accuracy in page
     assert "six &lt;b&gt;&amp; reaches 74.3 % test accuracy" in page
     assert "<b>&" not in page

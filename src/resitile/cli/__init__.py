@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from resitile.cli import compare, cost, device, doctor, report, theory, train, tune
+from resitile.cli import compare, cost, device, doctor, report, sweep, theory, train, tune
 from resitile.errors import ConfigError, DataError, ResitileError
 
 # typer brings its own copy of click in newer versions: take the class from what typer raises.
@@ -40,6 +40,7 @@ def _options(
 
 app.command("train")(train.train)
 app.command("compare")(compare.compare)
+app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("cost")(cost.cost)

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of torch and of the engine; sets train.threads.")
 ]
+
+
+class Format(enum.StrEnum):
+    """How a comparison is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    CSV = "csv"
+    LATEX = "latex"
+
+
+Form = Annotated[Format, typer.Option("--format", help="How to print the table.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")]
 
 
@@ -44,3 +57,19 @@ def overrides_of(
     if threads is not None:
         overrides.append(f"train.threads={threads}")
     return overrides
+
+
+def seeds_of(text: str) -> list[int]:
+    """The seeds of `0,1,2`.
+
+    Raises:
+        ConfigError: if it is not a list of whole numbers.
+    """
+    from resitile.errors import ConfigError
+
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise ConfigError(
+            f"--seeds must be whole numbers with commas between them, such as 0,1,2; got {text!r}"
+        ) from None

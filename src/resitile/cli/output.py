@@ -43,6 +43,24 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
     )
 
 
+def print_groups(lines: list[dict[str, Any]], form: str) -> None:
+    """A comparison as a table, JSON, CSV or LaTeX."""
+    from resitile.reports.comparison import as_csv, as_latex, columns, shown
+
+    if form == "json":
+        print_json(lines)
+    elif form == "csv":
+        typer.echo(as_csv(lines), nl=False)
+    elif form == "latex":
+        typer.echo(as_latex(lines), nl=False)
+    else:
+        chosen = columns(lines)
+        print_table(
+            [title for _, title in chosen],
+            [[shown(line, key) for key, _ in chosen] for line in lines],
+        )
+
+
 def print_table(titles: list[str], rows: list[list[str]], *, numbers: bool = True) -> None:
     """A table; with `numbers`, all columns but the first are set to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resitile.cli.options import Json
+from resitile.cli.options import Form, Format, Json
 
 
 def report(
@@ -13,19 +13,24 @@ def report(
     out: Annotated[Path, typer.Option("-o", "--out", help="The page to write.")] = Path(
         "report.html"
     ),
+    baseline: Annotated[
+        str | None,
+        typer.Option(help="Name of the run that the others are compared with; default the first."),
+    ] = None,
+    form: Form = Format.TEXT,
     as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page about runs, and print their table."""
-    from resitile.cli.output import print_json, print_runs, say
+    from resitile.cli.output import print_groups, say
     from resitile.errors import ConfigError
-    from resitile.reports import table, write_report
+    from resitile.reports import groups, table, write_report
 
     for run in runs:
         if not (run / "config.toml").is_file():
             raise ConfigError(f"{run} is not the folder of a run: it holds no config.toml")
+    lines = groups(table(runs), baseline)
     page = write_report(runs, out)
-    if as_json:
-        print_json(table(runs))
-    else:
-        print_runs(table(runs))
+    form = Format.JSON if as_json else form
+    print_groups(lines, form.value)
+    if form is Format.TEXT:
         say(f"report: {page}")

@@ -11,6 +11,32 @@ from resitile.experiments.rules import check_folder
 from resitile.experiments.runner import run
 
 
+def with_seeds(configs: Sequence[Config], seeds: Sequence[int]) -> list[Config]:
+    """Every configuration with every seed; other seeds than its own become part of the name.
+
+    Raises:
+        ConfigError: if a seed is negative or given twice.
+    """
+    if len(set(seeds)) != len(seeds):
+        raise ConfigError(f"seeds are given twice: {', '.join(map(str, seeds))}")
+    for seed in seeds:
+        if seed < 0:
+            raise ConfigError(f"a seed must be at least 0, got {seed}")
+    return [
+        config
+        if seed == config.seed
+        else config.model_copy(
+            update={
+                "seed": seed,
+                "name": f"{config.name}-seed{seed}",
+                "label": config.title,
+            }
+        )
+        for config in configs
+        for seed in seeds
+    ]
+
+
 def compare(
     configs: Sequence[Config],
     out: Path,

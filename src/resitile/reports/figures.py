@@ -1,6 +1,7 @@
 """Matplotlib figures from run records, for the page and for notebooks."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.figure import Figure
@@ -27,16 +28,30 @@ def _look(number: int) -> dict[str, Any]:
 
 
 def learning_curves(runs: Sequence[Run]) -> Figure:
-    """Validation accuracy and training loss against the epoch, one line a run."""
+    """Validation accuracy and training loss against the epoch.
+
+    One line for all seeds of the same settings, their mean, with every seed as a faint line.
+    """
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     accuracy, loss = figure.subplots(1, 2)
-    for number, run in enumerate(runs):
-        epochs = [e["epoch"] for e in run.epochs]
-        mark = "o" if len(epochs) < 25 else None
-        look = {**_look(number), "marker": mark, "markersize": 3.5, "label": run.label}
-        accuracy.plot(epochs, [e["val_accuracy"] for e in run.epochs], **look)
-        loss.plot(epochs, [e["train_loss"] for e in run.epochs], **look)
-        for before, after in zip(run.epochs, run.epochs[1:], strict=False):
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(run.group, []).append(run)
+    for number, group in enumerate(members.values()):
+        look = _look(number)
+        for axis, key in ((accuracy, "val_accuracy"), (loss, "train_loss")):
+            lines = [[e[key] for e in run.epochs] for run in group]
+            if len(lines) > 1:
+                for line in lines:
+                    axis.plot(range(1, len(line) + 1), line, **look, alpha=0.25, linewidth=0.8)
+            # Only as far as all seeds have come: a mean over fewer would jump.
+            mean = [sum(values) / len(values) for values in zip(*lines, strict=False)]
+            mark = "o" if len(mean) < 25 else None
+            axis.plot(
+                range(1, len(mean) + 1), mean, **look, marker=mark, markersize=3.5,
+                label=group[0].label,
+            )  # fmt: skip
+        for before, after in pairwise(group[0].epochs):
             if before.get("stage") is not None and before.get("stage") != after.get("stage"):
                 at = (after["epoch"] + before["epoch"]) / 2
                 accuracy.axvline(at, color=look["color"], alpha=0.25, linewidth=0.8)
@@ -64,10 +79,9 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
 def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) -> Figure:
     """What every tile of every layer holds: a row per layer, the coarsest tile on the left."""
     layers = record["layers"]
-    columns = max(len(layer["counts"]) for layer in layers.values())
-    figure = Figure(
-        figsize=(1.2 + 1.55 * max(columns, 3), 0.5 + 1.55 * len(layers)), layout="constrained"
-    )
+    # At least six panels wide, so that one tile is not drawn larger than six.
+    columns = max(6, *(len(layer["counts"]) for layer in layers.values()))
+    figure = Figure(figsize=(1.2 + 1.55 * columns, 0.5 + 1.55 * len(layers)), layout="constrained")
     axes = figure.subplots(len(layers), columns, squeeze=False)
     for axis in axes.flat:
         axis.set_visible(False)
@@ -87,6 +101,32 @@ def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) 
             )
         line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
     figure.supxlabel("weight in the tile's own units; share of its devices", fontsize=8)
+    return figure
+
+
+def tile_history(run: Run, name: str) -> Figure:
+    """How the contents of one layer's tiles spread out over the epochs: a heat map per tile."""
+    tiles = len(run.tiles[-1]["layers"][name]["counts"])
+    panels = max(tiles, 6)
+    figure = Figure(figsize=(1.0 + 1.5 * panels, 1.9), layout="constrained")
+    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    edges = run.tiles[-1]["layers"][name]["edges"]
+    epochs = [record["epoch"] for record in run.tiles]
+    sides = [epochs[0] - 0.5, *(epoch + 0.5 for epoch in epochs)]
+    for n, axis in enumerate(axes):
+        axis.set_visible(n < tiles)
+        if n >= tiles:
+            continue
+        counts = [record["layers"][name]["counts"][n] for record in run.tiles]
+        shares = [
+            [column[b] / (sum(column) or 1) for column in counts] for b in range(len(edges) - 1)
+        ]
+        axis.pcolormesh(sides, edges, shares, cmap="Blues", vmin=0, vmax=0.15, rasterized=True)
+        axis.set_title(f"tile {n}", fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
+    axes[0].set_ylabel(name, fontsize=8)
+    figure.supxlabel("epoch", fontsize=8)
     return figure
 
 
@@ -113,16 +153,26 @@ def tile_evolution(run: Run) -> Figure:
 
 
 def pulses_per_tile(runs: Sequence[Run]) -> Figure:
-    """Pulses that each tile received in a whole run, summed over layers."""
-    analog = [(k, run) for k, run in enumerate(runs) if run.epochs and run.epochs[-1]["pulses"]]
+    """Pulses that each tile received in a whole run, summed over layers; means over seeds."""
+    members: dict[str, list[Run]] = {}
+    for run in runs:
+        members.setdefault(run.group, []).append(run)
+    analog = []
+    for number, group in enumerate(members.values()):
+        totals = [
+            [sum(counts) for counts in zip(*run.epochs[-1]["pulses"].values(), strict=True)]
+            for run in group
+            if run.epochs and run.epochs[-1]["pulses"]
+        ]
+        if totals:
+            mean = [sum(values) / len(values) for values in zip(*totals, strict=True)]
+            analog.append((number, group[0].label, mean))
     figure = Figure(figsize=(9.5, 2.8), layout="constrained")
     axis = figure.subplots()
-    for slot, (number, run) in enumerate(analog):
-        layers = run.epochs[-1]["pulses"].values()
-        totals = [sum(counts) for counts in zip(*layers, strict=True)]
+    for slot, (number, label, mean) in enumerate(analog):
         width = 0.8 / len(analog)
-        at = [n + (slot - (len(analog) - 1) / 2) * width for n in range(len(totals))]
-        axis.bar(at, totals, width=0.92 * width, color=_look(number)["color"], label=run.label)
+        at = [n + (slot - (len(analog) - 1) / 2) * width for n in range(len(mean))]
+        axis.bar(at, mean, width=0.92 * width, color=_look(number)["color"], label=label)
     axis.set_yscale("log")
     axis.set(xlabel="tile (0 is the coarsest)", ylabel="pulses received")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))

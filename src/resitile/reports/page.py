@@ -11,7 +11,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from resitile.reports import figures
+from resitile.reports import comparison, figures
 from resitile.reports.records import Run, read_runs, row
 
 
@@ -32,6 +32,7 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
     """
     runs = read_runs(run_dirs)
     rows = [row(run) for run in runs]
+    lines = comparison.groups(rows)
     first = next((run.summary for run in runs if run.summary), None)
     data = (first or {}).get("data") or runs[0].config.get("data", {}).get("name", "?")
     model = runs[0].config.get("model", {}).get("name", "?")
@@ -42,12 +43,20 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
         title=title or f"{model} on {data}",
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         rows=rows,
+        columns=comparison.columns(lines),
+        lines=[
+            [comparison.shown(line, key) for key, _ in comparison.columns(lines)] for line in lines
+        ],
+        unfinished=[line["status"] != "finished" for line in lines],
+        several=len(lines) < len(rows),
+        differences=_differences(runs),
         statement=_statement(rows),
         sizes=first,
         environment=(first or {}).get("environment", {}),
         curves=_svg(figures.learning_curves(runs)) if any(r.epochs for r in runs) else None,
         pulses=_svg(figures.pulses_per_tile(runs)) if any(r["pulses"] for r in rows) else None,
-        analog=[_analog(k, run) for k, run in enumerate(runs) if run.tiles],
+        # One seed of each setting: the others look alike.
+        analog=[_analog(k, run) for k, run in enumerate(_first_of_each(runs)) if run.tiles],
         runs=[{"label": run.label, "settings": run.settings} for run in runs],
         seeds=sorted({r["seed"] for r in rows if r.get("seed") is not None}),
     )
@@ -56,12 +65,42 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
     return out
 
 
+def _first_of_each(runs: list[Run]) -> list[Run]:
+    found: dict[str, Run] = {}
+    for run in runs:
+        found.setdefault(run.group, run)
+    return list(found.values())
+
+
+def _differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
+    """The settings in which the lines differ, by dotted key; values in the order of the lines."""
+    flat = [_flat(run.config) for run in _first_of_each(runs)]
+    keys = dict.fromkeys(key for settings in flat for key in settings)
+    return [
+        (key, [str(settings.get(key, "–")) for settings in flat])
+        for key in keys
+        if key not in ("name", "label", "seed", "data.dir")
+        and len({str(settings.get(key)) for settings in flat}) > 1
+    ]
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        path = f"{prefix}{key}"
+        found |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
+    return found
+
+
 def _analog(number: int, run: Run) -> dict[str, Any]:
     colour = figures.COLOURS[number % len(figures.COLOURS)]
     several = max(len(layer["std"]) for layer in run.tiles[-1]["layers"].values()) > 1
     return {
         "label": run.label,
         "epoch": run.tiles[-1]["epoch"],
+        "history": [_svg(figures.tile_history(run, name)) for name in run.tiles[-1]["layers"]]
+        if len(run.tiles) > 1
+        else [],
         "histograms": _svg(figures.tile_histograms(run, run.tiles[-1], colour)),
         "evolution": _svg(figures.tile_evolution(run)) if several else None,
         "transfers": run.epochs[-1].get("transfers") if several else None,

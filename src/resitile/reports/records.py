@@ -1,5 +1,6 @@
 """What a run folder tells: settings, epochs, tile contents, summary."""
 
+import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
@@ -33,6 +34,14 @@ class Run:
     def label(self) -> str:
         """What people call the run."""
         return str(self.config.get("label") or self.config.get("name") or self.path.name)
+
+    @property
+    def group(self) -> str:
+        """The same for runs that differ in the seed alone (and in name and data folder)."""
+        content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
+        content["data"] = {k: v for k, v in self.config.get("data", {}).items() if k != "dir"}
+        text = json.dumps(content, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def read_run(path: Path) -> Run:
@@ -103,6 +112,7 @@ def row(run: Run) -> dict[str, Any]:
             "status": "unfinished",
         }
     found["label"] = run.label
+    found["group"] = run.group
     pulses = last.get("pulses") or {}
     found["pulses"] = sum(sum(counts) for counts in pulses.values()) if pulses else None
     return found

@@ -1,0 +1,170 @@
+"""A family of runs along one axis: the ablations, and any other `resitile sweep` file."""
+
+import copy
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
+
+from resitile.errors import ConfigError
+from resitile.experiments import config as configs
+from resitile.experiments import toml
+from resitile.experiments.config import Config
+from resitile.experiments.search import Value
+from resitile.experiments.tables import Table
+
+
+class Series(Table):
+    """One line of the picture: its name and the settings that all its runs share."""
+
+    label: str
+    set: dict[str, Value] = Field(default_factory=dict)
+
+
+class Published(Table):
+    """A line to stand beside: its accuracies in percent, and where they come from."""
+
+    label: str
+    source: str
+    x: list[float | str]
+    y: list[float]
+
+    @model_validator(mode="after")
+    def _equal(self) -> "Published":
+        if len(self.x) != len(self.y):
+            raise ValueError(f"x and y need equal lengths, got {len(self.x)} and {len(self.y)}")
+        return self
+
+
+class Axis(Table):
+    """`[sweep]`: the values along the axis, and what they set in the run.
+
+    Args:
+        axis: name of the axis.
+        x: its values, numbers or names.
+        set: for every dotted key, its value at each x.
+        series: lines of the picture; without, one.
+        seeds: seeds of every point.
+        log: draw the axis in the logarithm.
+        published: lines to stand beside.
+    """
+
+    axis: str
+    x: list[float | str] = Field(min_length=1)
+    set: dict[str, list[Value]]
+    series: list[Series] = Field(default_factory=list)
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    log: bool = False
+    published: list[Published] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _equal(self) -> "Axis":
+        for key, values in self.set.items():
+            if len(values) != len(self.x):
+                raise ValueError(f"set {key!r} needs {len(self.x)} values, got {len(values)}")
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds are given twice: {self.seeds}")
+        return self
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as its file says.
+
+    Attributes:
+        name: of its folder.
+        title: of its picture.
+        axis: the axis and the lines.
+        runs: (series, position on the axis, seed, configuration) of every run.
+    """
+
+    name: str
+    title: str
+    axis: Axis
+    runs: list[tuple[int, int, int, Config]]
+
+
+def load(path: Path, overrides: list[str]) -> Sweep:
+    """Read a sweep file and expand it; every run is checked before the first one starts.
+
+    Raises:
+        ConfigError: if the sweep or one of its runs is not possible.
+    """
+    content = toml.read(path)
+    table = content.pop("sweep", None)
+    if not isinstance(table, dict):
+        raise ConfigError(
+            f"{path} has no [sweep] table; add one with axis, x and set, such as "
+            'axis = "gamma" x = [0.3, 0.5] set = { "algorithm.gamma" = [0.3, 0.5] }'
+        )
+    try:
+        axis = Axis.model_validate(table)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(["sweep", *(str(part) for part in problem["loc"])])
+        message = problem["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{path}: {where}: {message}") from None
+    content.setdefault("name", path.stem)
+    for assignment in overrides:
+        toml.override(content, assignment)
+    name, title = str(content["name"]), str(content.get("label", content["name"]))
+    runs = []
+    for s, series in enumerate(axis.series or [Series(label=title)]):
+        for k in range(len(axis.x)):
+            for seed in axis.seeds:
+                runs.append((s, k, seed, _run(content, axis, series, s, k, seed, path)))
+    return Sweep(name, title, axis, runs)
+
+
+def _run(
+    content: dict[str, Any], axis: Axis, series: Series, s: int, k: int, seed: int, path: Path
+) -> Config:
+    own = copy.deepcopy(content)
+    settings = {**series.set, **{key: values[k] for key, values in axis.set.items()}}
+    for key, value in settings.items():
+        toml.override(own, f"{key}={json.dumps(value)}")
+    own["seed"] = seed
+    own["name"] = f"{s}-{k}-seed{seed}"
+    own["label"] = f"{series.label}, {axis.axis} {axis.x[k]}"
+    return configs.parse(own, str(path))
+
+
+def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
+    """The records of a finished sweep, as the picture and the table take them.
+
+    Args:
+        sweep: the sweep.
+        summaries: of its runs, in the order of `sweep.runs`.
+
+    Returns:
+        name, title, axis, x, log, published, and for every series its label and, per x, the test
+        and validation accuracies of all seeds.
+    """
+    labels = [series.label for series in sweep.axis.series] or [sweep.title]
+    lines: list[dict[str, Any]] = [
+        {
+            "label": label,
+            "test": [[] for _ in sweep.axis.x],
+            "validation": [[] for _ in sweep.axis.x],
+        }
+        for label in labels
+    ]
+    for (s, k, _, _), summary in zip(sweep.runs, summaries, strict=True):
+        lines[s]["test"][k].append(summary["test_accuracy"])
+        lines[s]["validation"][k].append(summary["val_accuracy"])
+    first = summaries[0]
+    return {
+        "name": sweep.name,
+        "title": sweep.title,
+        "axis": sweep.axis.axis,
+        "log": sweep.axis.log,
+        "x": sweep.axis.x,
+        "series": lines,
+        "published": [line.model_dump() for line in sweep.axis.published],
+        "data": first["data"],
+        "train_size": first["train_size"],
+        "epochs": first["epochs"],
+        "seeds": sweep.axis.seeds,
+    }

@@ -1,0 +1,163 @@
+"""Runs of one setting with several seeds as one line: means, intervals, paired differences."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from resitile.errors import ConfigError
+
+_COLUMNS = (
+    ("label", "run"),
+    ("states", "states"),
+    ("tiles", "tiles"),
+    ("n", "seeds"),
+    ("val_accuracy", "val acc"),
+    ("test_accuracy", "test acc"),
+    ("difference", "difference"),
+    ("epochs", "epochs"),
+    ("ms_per_step", "ms/step"),
+    ("wall_s", "wall"),
+    ("pulses", "pulses"),
+    ("digital_storage_bytes", "digital storage"),
+    ("update_ns", "update"),
+)
+_MEANS = ("ms_per_step", "wall_s", "pulses", "digital_storage_bytes", "update_ns")
+
+
+def interval(values: Sequence[float]) -> float | None:
+    """Half the 95 % interval of the mean, by Student's t; None for fewer than two values."""
+    from scipy import stats
+
+    n = len(values)
+    if n < 2:
+        return None
+    mean = sum(values) / n
+    spread = math.sqrt(sum((v - mean) ** 2 for v in values) / (n - 1))
+    return float(stats.t.ppf(0.975, n - 1)) * spread / math.sqrt(n)
+
+
+def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[dict[str, Any]]:
+    """One line for all seeds of the same settings; a repeated seed gets a line of its own.
+
+    Args:
+        rows: of `resitile.reports.table`.
+        baseline: name or label of the line that the others are compared with, seed by seed; None
+            takes the first one.
+
+    Returns:
+        Per line the keys of its first run, with `seeds`, `n`, means for numbers that differ
+        between seeds, half 95 % intervals `val_ci95` and `test_ci95` (None with one seed), and
+        `difference` and `difference_ci95`: test accuracy less that of the baseline, paired over
+        the seeds that both have.
+
+    Raises:
+        ConfigError: if there is no such baseline.
+    """
+    members: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        same = members.setdefault(row["group"], [])
+        if any(row["seed"] == other["seed"] for other in same):  # a repetition, not another seed
+            same = members.setdefault(f"{row['group']} {row['name']}", [])
+        same.append(row)
+    lines = [_line(runs) for runs in members.values()]
+    chosen = lines[0] if lines else None
+    if baseline is not None:
+        chosen = next((li for li in lines if baseline in (li["name"], li["label"])), None)
+        if chosen is None:
+            names = ", ".join(repr(line["name"]) for line in lines)
+            raise ConfigError(f"no line is called {baseline!r}; the baseline may be {names}")
+    for line in lines:
+        line["difference"] = line["difference_ci95"] = None
+        if chosen is None or line is chosen:
+            continue
+        mine, theirs = line["test_by_seed"], chosen["test_by_seed"]
+        pairs = [mine[s] - theirs[s] for s in mine if theirs.get(s) is not None]
+        if pairs:
+            line["difference"] = sum(pairs) / len(pairs)
+            line["difference_ci95"] = interval(pairs)
+    return lines
+
+
+def _line(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    seeds = [run["seed"] for run in runs]
+    line = {**runs[0], "seeds": seeds, "n": len(runs), "runs": [run["name"] for run in runs]}
+    finished = [run["status"] == "finished" for run in runs]
+    line["status"] = "finished" if all(finished) else "unfinished"
+    for key in ("val", "test"):
+        values = [run[f"{key}_accuracy"] for run in runs]
+        known = [v for v in values if v is not None]
+        line[f"{key}_accuracy"] = sum(known) / len(known) if known else None
+        line[f"{key}_ci95"] = interval(known)
+        if key == "test":
+            found = zip(seeds, values, strict=True)
+            line["test_by_seed"] = {s: v for s, v in found if v is not None}
+    for key in _MEANS:
+        values = [run[key] for run in runs if run.get(key) is not None]
+        if values:
+            line[key] = sum(values) / len(values)
+    return line
+
+
+def columns(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """(key, title) of the columns that hold something in at least one line."""
+    return [(key, title) for key, title in _COLUMNS if any(li.get(key) is not None for li in lines)]
+
+
+def shown(line: dict[str, Any], key: str) -> str:
+    """A cell as people read it; accuracies in percent, with their interval."""
+    value = line.get(key)
+    if value is None:
+        return "-"
+    if key in ("val_accuracy", "test_accuracy", "difference"):
+        name = key.removesuffix("_accuracy") + "_ci95"
+        sign = "+" if key == "difference" else ""
+        half = line.get(name)
+        text = f"{100 * value:{sign}.2f}"
+        return f"{text} %" if half is None else f"{text} ± {100 * half:.2f} %"
+    if key == "pulses":
+        return f"{value:.3g}"
+    if key == "wall_s":
+        return f"{value:.1f} s" if value < 60 else f"{value / 60:.1f} min"
+    if key == "ms_per_step":
+        return f"{value:.2f}"
+    if key == "digital_storage_bytes":
+        return f"{value / 1000:.4g} kB"
+    if key == "update_ns":
+        return f"{value:.1f} ns"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def as_csv(lines: Sequence[dict[str, Any]]) -> str:
+    """All numbers as comma-separated values, accuracies as fractions."""
+    keys = [key for key, _ in columns(lines)]
+    for name in ("val_ci95", "test_ci95", "difference_ci95"):
+        base = name.replace("_ci95", "" if name.startswith("diff") else "_accuracy")
+        if base in keys:
+            keys.insert(keys.index(base) + 1, name)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    return stream.getvalue()
+
+
+def as_latex(lines: Sequence[dict[str, Any]]) -> str:
+    """A tabular for the package booktabs."""
+    chosen = columns(lines)
+    body = [" & ".join(_latex(title) for _, title in chosen) + r" \\", r"\midrule"]
+    for line in lines:
+        body.append(" & ".join(_latex(shown(line, key)) for key, _ in chosen) + r" \\")
+    head = rf"\begin{{tabular}}{{l{'r' * (len(chosen) - 1)}}}"
+    return "\n".join([head, r"\toprule", *body, r"\bottomrule", r"\end{tabular}"]) + "\n"
+
+
+def _latex(text: str) -> str:
+    for plain, escaped in (
+        ("\\", r"\textbackslash "), ("&", r"\&"), ("%", r"\%"), ("$", r"\$"), ("#", r"\#"),
+        ("_", r"\_"), ("{", r"\{"), ("}", r"\}"), ("~", r"\textasciitilde "),
+        ("^", r"\textasciicircum "), ("±", r"$\pm$"),
+    ):  # fmt: skip
+        text = text.replace(plain, escaped)
+    return text

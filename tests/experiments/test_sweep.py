@@ -1,0 +1,117 @@
+"""Sweeps: what they expand to, that a shipped file works, and what is drawn and recorded."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from resitile.cli import app
+from resitile.errors import ConfigError
+from resitile.experiments import sweep
+from resitile.reports.sweep import sweep_figure
+
+ROOT = Path(__file__).parents[2]
+RUN = """
+name = "small"
+label = "Small"
+[data]
+limit = 60
+validation = 0.3
+batch_size = 4
+[algorithm]
+name = "digital"
+[train]
+epochs = 1
+threads = 1
+"""
+SWEEP = """
+[sweep]
+axis = "learning rate"
+x = [0.01, 0.1]
+set = { "optimizer.lr" = [0.01, 0.1] }
+seeds = [0, 3]
+series = [{ label = "plain" }, { label = "momentum", set = { "optimizer.momentum" = 0.5 } }]
+[[sweep.published]]
+label = "They"
+source = "Fig. 1"
+x = [0.01, 0.2]
+y = [50, 60]
+"""
+
+
+def load(tmp_path: Path, text: str = RUN + SWEEP, *overrides: str) -> sweep.Sweep:
+    path = tmp_path / "file.toml"
+    path.write_text(text)
+    return sweep.load(path, list(overrides))
+
+
+def test_every_point_gets_its_settings(tmp_path: Path) -> None:
+    found = load(tmp_path, RUN + SWEEP, "train.epochs=2")
+    assert found.name == "small"
+    assert [(s, k, seed) for s, k, seed, _ in found.runs] == [
+        (s, k, seed) for s in (0, 1) for k in (0, 1) for seed in (0, 3)
+    ]
+    for s, k, seed, config in found.runs:
+        assert config.optimizer.lr == (0.01, 0.1)[k]
+        assert config.optimizer.momentum == (0.0, 0.5)[s]
+        assert (config.seed, config.train.epochs) == (seed, 2)
+    assert len({config.name for *_, config in found.runs}) == 8
+
+
+def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
+    found = load(tmp_path)
+    keys = {"data": "some-set", "train_size": 42, "epochs": 1}
+    summaries = [
+        {"test_accuracy": n / 10, "val_accuracy": n / 20, **keys} for n in range(len(found.runs))
+    ]
+    record = sweep.collect(found, summaries)
+    assert record["series"][0]["test"] == [[0.0, 0.1], [0.2, 0.3]]
+    assert record["series"][1]["test"] == [[0.4, 0.5], [0.6, 0.7]]
+    assert record["series"][1]["validation"] == [[0.2, 0.25], [0.3, 0.35]]
+    (axes,) = sweep_figure(record).axes
+    lines = {line.get_label(): line for line in axes.lines}
+    assert lines["momentum"].get_ydata() == pytest.approx([0.45, 0.65])
+    assert lines["They (Fig. 1)"].get_ydata() == pytest.approx([0.5, 0.6])
+    assert "42 training images of some-set, 1 epochs" in axes.get_title()
+
+
+def test_the_command_runs_draws_and_reuses(tmp_path: Path) -> None:
+    path = tmp_path / "file.toml"
+    path.write_text(RUN + SWEEP.replace("seeds = [0, 3]\n", ""))
+    arguments = ["sweep", str(path), "--runs-dir", str(tmp_path / "runs"), "--json"]
+    first = CliRunner().invoke(app, arguments)
+    assert first.exit_code == 0, first.output
+    folder = tmp_path / "runs" / "small"
+    assert json.loads(first.stdout) == json.loads((folder / "sweep.json").read_text())
+    assert (folder / "sweep.svg").stat().st_size > 1000
+    assert (folder / "sweep.png").stat().st_size > 1000
+    before = (folder / "0-0-seed0" / "summary.json").read_bytes()
+    again = CliRunner().invoke(app, arguments)
+    assert again.stdout == first.stdout
+    assert (folder / "0-0-seed0" / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs" / "ablations").glob("*.toml")), ids=str)
+def test_shipped_ablations_can_run(path: Path) -> None:
+    found = sweep.load(path, [])
+    assert found.name == path.stem
+    hashes = {config.hash for *_, config in found.runs}
+    assert len(hashes) == len(found.runs), "two points of a sweep are the same run"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no .sweep. table"),
+        (SWEEP.replace("[0.01, 0.1] }", "[0.01] }"), "needs 2 values, got 1"),
+        (SWEEP.replace("seeds = [0, 3]", "seeds = [3, 3]"), "seeds are given twice"),
+        (SWEEP.replace("y = [50, 60]", "y = [50]"), "x and y need equal lengths"),
+        (SWEEP.replace("optimizer.lr", "optimizer.rate"), "unknown key optimizer.rate"),
+        (SWEEP.replace('axis = "learning rate"', ""), "axis"),
+        (SWEEP.replace("[0.01, 0.1] }", "[0.01, -1] }"), "greater than or equal to 0"),
+    ],
+)
+def test_bad_sweeps_are_refused_before_any_run(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, RUN + text)
