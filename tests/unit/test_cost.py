@@ -202,6 +202,39 @@ class TestFormulas:
         # 1/4 column a sample, 5 periods of 5 ns each; or half of all 20 columns every 4 samples
         assert chopped.analog_ns - plain.analog_ns == pytest.approx((20 * 0.5 / 4 - 1 / 4) * 25)
 
+    def test_traffic_of_the_buffers(self):
+        """Per column read, 8 bit an entry: H twice; AGAD also mean twice, reference 1 and 1/10."""
+        entries = 8 * 40 / 2
+        assert cost("chopped_tiki_taka", [(40, 40)]).memory_bits == pytest.approx(2 * entries)
+        assert cost("agad", [(40, 40)]).memory_bits == pytest.approx(5.1 * entries)
+
+    def test_hidden_tiles_take_no_part_in_products(self):
+        names = ("tiki_taka", "tiki_taka_v2", "chopped_tiki_taka", "agad", "rider")
+        found = [cost(name, [(40, 40)]) for name in names]
+        seen = [(c.forward_nj + c.backward_nj) / c.product_nj for c in found]
+        assert seen == pytest.approx([1, 1, 1, 1, 3])
+        shown = rt.algorithms.TikiTakaV2(DEVICE, gamma=0.1).cost(Layer(40, 40))
+        assert shown.forward_nj + shown.backward_nj == pytest.approx(2 * shown.product_nj)
+
+    def test_mixed_precision_writes_as_often_as_it_is_told(self):
+        every, rarely = (
+            rt.algorithms.MixedPrecision(DEVICE, transfer_every=n).cost(Layer(20, 30, batch=4))
+            for n in (1, 5)
+        )
+        assert every.analog_ns == pytest.approx(20 / 4 * 5)
+        assert rarely.analog_ns == pytest.approx(20 / 20 * 5)
+        assert rarely.memory_bits == every.memory_bits  # chi takes every mini-batch
+
+    def test_rider_counts_q_and_its_copy(self):
+        """Per sample 1/4 column of 20: 4 operations an entry, Q read and written; flips read Q."""
+        layer = Layer(20, 20, batch=4)
+        plain = rt.algorithms.RIDER(DEVICE, columns=1).cost(layer)
+        chopped = rt.algorithms.RIDER(DEVICE, columns=1, chop_prob=0.5).cost(layer)
+        assert plain.flops == pytest.approx(40 + 4 * 20 / 4)
+        assert plain.memory_bits == pytest.approx(2 * 8 * 20 / 4)
+        assert chopped.memory_bits - plain.memory_bits == pytest.approx(8 * 400 * 0.5 / 4)
+        assert plain.area_mm2 == pytest.approx(2 * 3 * plain.array_mm2)
+
     def test_infinite_figures_become_none(self):
         figures = cost("residual_learning", [(8, 8)]).figures()
         assert figures["area_mm2"] is None and figures["forward_nj"] is None
