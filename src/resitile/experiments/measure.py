@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from resitile.nn import analog_layers
+from resitile.nn import analog_layers, counted_cost, estimate_cost
 
 _BINS = 40
 
@@ -29,6 +29,26 @@ def stage(model: nn.Module) -> int | None:
             found = int(layer.state["stage"][0])
             return found if found < layer.algorithm.count - 1 else None
     return None
+
+
+def costs(model: nn.Module, batch: int, steps: int) -> dict[str, float]:
+    """What the run's updates cost on hardware, with the published constants and one vector a layer.
+
+    Returns:
+        By the algorithm's formula `digital_storage_bytes` and `update_ns` per sample; with the
+        transfers that were counted instead of the settings' periods, `counted_update_ns` and
+        `counted_update_nj` per sample. Empty for a digital model.
+    """
+    if not analog_layers(model):
+        return {}
+    formula = estimate_cost(model, batch=batch).total
+    counted = counted_cost(model, samples=max(1, steps * batch), batch=batch).total
+    return {
+        "digital_storage_bytes": formula.storage_bytes,
+        "update_ns": formula.update_ns,
+        "counted_update_ns": counted.update_ns,
+        "counted_update_nj": counted.update_nj,
+    }
 
 
 def tiles(model: nn.Module) -> dict[str, dict[str, Any]]:
