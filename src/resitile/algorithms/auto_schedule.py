@@ -14,11 +14,15 @@ PASSES = 11  # of a stage over all columns of a layer; chosen on validation imag
 _COVER = math.sqrt(3)  # spreads that the finer tiles reach: all of a uniform distribution
 
 
+def spread_of(device: Device) -> float:
+    """Standard deviation that rare pulses of random direction give, as a share of the reach."""
+    pulse = min(2 * device.dw_min / (device.w_max - device.w_min), 1.0)
+    return math.sqrt(pulse / (2 - pulse))
+
+
 def gamma_for(device: Device) -> float:
     """gamma / (1 - gamma) = sqrt(3) spreads of the device: 0.5 at 4 states, 0.37 at 10."""
-    reach = (device.w_max - device.w_min) / 2
-    pulse = min(device.dw_min / reach, 1.0)
-    ratio = _COVER * math.sqrt(pulse / (2 - pulse))
+    ratio = _COVER * spread_of(device)
     return ratio / (1 + ratio)
 
 

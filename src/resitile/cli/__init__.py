@@ -5,7 +5,7 @@ from typing import Any
 
 import typer
 
-from resitile.cli import compare, cost, device, doctor, report, sweep, theory, train, tune
+from resitile.cli import compare, cost, device, doctor, plan, report, sweep, theory, train, tune
 from resitile.errors import ConfigError, DataError, ResitileError
 
 # typer brings its own copy of click in newer versions: take the class from what typer raises.
@@ -44,6 +44,7 @@ app.command("sweep")(sweep.sweep)
 app.command("tune")(tune.tune)
 app.command("report")(report.report)
 app.command("cost")(cost.cost)
+app.command("plan")(plan.plan)
 app.command("theory")(theory.theory)
 app.command("doctor")(doctor.doctor)
 app.add_typer(device.app, name="device")

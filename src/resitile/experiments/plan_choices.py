@@ -1,0 +1,74 @@
+"""The methods that a plan chooses from, with step sizes set from the device."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from resitile.devices import Device
+
+TILES = (2, 3, 4, 6, 8)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One way to train: its key, and the tables of its configuration.
+
+    Attributes:
+        key: of the method in the reference runs, such as "residual_learning-6".
+        label: for people.
+        algorithm: the table `[algorithm]`.
+        lr: the optimizer's learning rate.
+    """
+
+    key: str
+    label: str
+    algorithm: dict[str, Any]
+    lr: float
+
+    def tables(self, epochs: int) -> dict[str, Any]:
+        """`[algorithm]`, `[optimizer]` and `[train]`; the rate is halved after each third."""
+        decay_every = max(1, epochs // 3)
+        return {
+            "algorithm": self.algorithm,
+            "optimizer": {"lr": self.lr, "decay": 0.5, "decay_every": decay_every},
+            "train": {"epochs": epochs},
+        }
+
+
+def choices(device: Device, batch: int) -> list[Choice]:
+    """Every method with its steps for a device and a mini-batch.
+
+    Steps are those that were tuned at 4 states (`configs/fashion-mnist-4-states`). Gradients are
+    those of the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also
+    with the number of states, since its noise is that of its pulses.
+
+    Args:
+        device: of every tile.
+        batch: images of a mini-batch.
+    """
+    share = batch / 16
+    single = Choice(
+        "single_tile", "single tile", {"name": "single_tile"},
+        min(0.001 * device.states, 0.1) * share,
+    )  # fmt: skip
+    chains = [
+        Choice(
+            f"residual_learning-{tiles}",
+            f"MT-RL, {tiles} tiles",
+            {
+                "name": "residual_learning", "tiles": tiles, "gamma": "auto", "schedule": "auto",
+                "fast_lr": 1.0 * share, "transfer_lr": 0.1,
+            },
+            0.1 * share,
+        )
+        for tiles in TILES
+    ]  # fmt: skip
+    buffered = Choice(
+        "tiki_taka_v2", "TT-v2",
+        {
+            "name": "tiki_taka_v2", "fast_lr": 0.8 * share, "transfer_lr": 0.05 / share,
+            "columns": 25,
+        },
+        0.2 * share,
+    )  # fmt: skip
+    mixed = Choice("mixed_precision", "MP", {"name": "mixed_precision"}, 1.6 * share)
+    return [single, *chains, buffered, mixed]

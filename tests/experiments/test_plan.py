@@ -1,0 +1,150 @@
+"""Plans: costs are the cost model's, limits hold, the written run can be trained."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import resitile as rt
+from resitile.cli import app
+from resitile.errors import ConfigError
+from resitile.experiments import config
+from resitile.experiments.plan import (
+    Limits,
+    effective_states,
+    floor_of,
+    kept_share,
+    plan,
+    rule_of,
+)
+from resitile.experiments.plan_choices import choices
+from resitile.models.lenet5 import LeNet5
+from resitile.reports.plan import front
+
+DEVICE = rt.devices.SoftBounds(states=4)
+
+
+def found(**settings: Any) -> dict[str, Any]:
+    return plan(DEVICE, LeNet5(), **settings)
+
+
+def row_of(result: dict[str, Any], key: str) -> dict[str, Any]:
+    row: dict[str, Any] = next(row for row in result["choices"] if row["key"] == key)
+    return row
+
+
+def test_costs_are_those_of_the_cost_model() -> None:
+    result = found(batch=8, steps_per_epoch=500)
+    for choice in choices(DEVICE, 8):
+        rule = rule_of(choice, DEVICE, 500)
+        total = rt.estimate_cost(LeNet5(), algorithm=rule, batch=8).total
+        row = row_of(result, choice.key)
+        assert row["update_ns"] == total.update_ns
+        assert row["storage_bytes"] == total.storage_bytes
+        assert row["area_mm2"] == total.area_mm2
+
+
+def test_predictions_meet_the_reference_and_scale_with_the_task() -> None:
+    result = found(digital_accuracy=0.6)
+    for row in result["choices"]:
+        share = kept_share(row["key"], 4)
+        assert row["predicted_accuracy"] == pytest.approx(0.1 + share * 0.5)
+    low, high = kept_share("single_tile", 4), kept_share("single_tile", 10)
+    middle = kept_share("single_tile", math.sqrt(40))
+    assert middle == pytest.approx((low + high) / 2)
+    assert kept_share("single_tile", 2) == low
+    with pytest.raises(ConfigError, match="no reference runs of 'mine'"):
+        kept_share("mine", 4)
+
+
+def test_noise_and_bounds_count_as_fewer_states() -> None:
+    assert effective_states(DEVICE) == pytest.approx(4)
+    quiet = DEVICE.replace(variation="none")
+    assert effective_states(quiet) == pytest.approx(4 * 1.09)
+    loud = DEVICE.replace(variation={"cycle": 1.0})
+    assert effective_states(loud) == pytest.approx(4 * 1.09 / 2)
+    wide = DEVICE.replace(w_min=-2.0, w_max=2.0)
+    assert effective_states(wide) == pytest.approx(4)
+
+
+def test_floors() -> None:
+    spread = rt.theory.stationary_spread(0.5)
+    floors = {c.key: floor_of(rule_of(c, DEVICE, 100)) for c in choices(DEVICE, 16)}
+    assert floors["single_tile"] == pytest.approx(spread)
+    assert floors["residual_learning-6"] == pytest.approx(spread * 0.5**4)
+    assert floors["mixed_precision"] == pytest.approx(0.5 / math.sqrt(12))
+
+
+def test_limits_are_kept_and_named() -> None:
+    free = found()
+    assert free["recommended"] is not None
+    best = max(row["predicted_accuracy"] for row in free["choices"])
+    assert row_of(free, free["recommended"])["predicted_accuracy"] >= best - 0.005
+    tight = found(limits=Limits(storage_bytes=3000))
+    assert tight["recommended"].startswith(("single", "residual"))
+    assert row_of(tight, "mixed_precision")["breaks"] == ["storage_bytes"]
+    possible = [r["predicted_accuracy"] for r in tight["choices"] if not r["breaks"]]
+    chosen = row_of(tight, tight["recommended"])
+    assert chosen["predicted_accuracy"] >= max(possible) - 0.005
+    assert found(limits=Limits(update_ns=1e-3))["recommended"] is None
+    modest = found(limits=Limits(accuracy=0.2))
+    reach = [r for r in modest["choices"] if r["predicted_accuracy"] >= 0.2]
+    assert row_of(modest, modest["recommended"])["update_ns"] == min(r["update_ns"] for r in reach)
+
+
+def test_the_front_holds_what_nothing_beats() -> None:
+    rows = [
+        {"update_ns": ns, "predicted_accuracy": acc}
+        for ns, acc in ((3, 0.9), (1, 0.5), (2, 0.4), (2, 0.7), (4, 0.9))
+    ]
+    assert [(r["update_ns"], r["predicted_accuracy"]) for r in front(rows, "update_ns")] == [
+        (1, 0.5), (2, 0.7), (3, 0.9),
+    ]  # fmt: skip
+
+
+def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
+    out = tmp_path / "mine.toml"
+    arguments = ["plan", "--states", "4", "-o", str(out), "--max-storage-kb", "3", "--json"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    result = json.loads(done.stdout)
+    written = config.load(out)
+    rule = written.rule()
+    assert rule is not None
+    choice = next(c for c in choices(DEVICE, 16) if c.key == result["recommended"])
+    assert rule.name == choice.algorithm["name"]
+    assert written.optimizer.lr == choice.lr
+    assert out.with_suffix(".svg").is_file()
+    small = ["--set", "data.limit=60", "--set", "train.epochs=1", "--threads", "1"]
+    trained = CliRunner().invoke(
+        app, ["train", str(out), *small, "--runs-dir", str(tmp_path / "runs")]
+    )
+    assert trained.exit_code == 0, trained.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "give either --states"),
+        (["--states", "1"], 2, "states must be at least 2"),
+        (["--states", "4", "--min-accuracy", "1.5"], 2, "accuracy must be a number in"),
+        (["--states", "4", "--max-latency-ns", "-1"], 2, "update_ns must be a number above 0"),
+        (["--states", "4", "--digital-accuracy", "0.05"], 2, "digital_accuracy must lie in"),
+        (["--states", "4", "--max-latency-ns", "0.001"], 1, "no method keeps to the limits"),
+    ],
+)
+def test_bad_requests(
+    tmp_path: Path, arguments: list[str], status: int, message: str,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    from resitile.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", *arguments])
+    assert stopped.value.code == status
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "plan.toml").exists()
