@@ -1,6 +1,7 @@
 """What commands print on stdout: tables and JSON. Progress and messages go to stderr."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -17,6 +18,10 @@ _COLUMNS = (
     ("ms/step", "ms_per_step"),
     ("wall", "wall_s"),
 )
+# Columns of a comparison that a narrow terminal may go without, the least important first.
+_EXPENDABLE = (
+    "update_ns", "digital_storage_bytes", "pulses", "wall_s", "ms_per_step", "states", "n", "tiles",
+)  # fmt: skip
 
 
 def print_json(content: Any) -> None:
@@ -54,14 +59,33 @@ def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     elif form == "latex":
         typer.echo(as_latex(lines), nl=False)
     else:
-        chosen = columns(lines)
+        table = {
+            key: [title, *(shown(line, key) for line in lines)] for key, title in columns(lines)
+        }
+        if all(line["n"] == 1 for line in lines):
+            table.pop("n", None)
+        dropped = _fit(table)
         print_table(
-            [title for _, title in chosen],
-            [[shown(line, key) for key, _ in chosen] for line in lines],
+            [c[0] for c in table.values()], list(zip(*(c[1:] for c in table.values()), strict=True))
         )
+        if dropped:
+            say(f"(not shown for want of width: {', '.join(dropped)})")
 
 
-def print_table(titles: list[str], rows: list[list[str]], *, numbers: bool = True) -> None:
+def _fit(table: dict[str, list[str]]) -> list[str]:
+    """Take columns away, the least important first, until the terminal is wide enough."""
+    console = Console()
+    dropped = []
+    for key in _EXPENDABLE:
+        width = sum(max(map(len, cells)) + 2 for cells in table.values()) - 2
+        if not console.is_terminal or width <= console.width:
+            break
+        if key in table:
+            dropped.append(table.pop(key)[0])
+    return dropped
+
+
+def print_table(titles: list[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
     """A table; with `numbers`, all columns but the first are set to the right."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for k, title in enumerate(titles):

@@ -39,7 +39,8 @@ def choices(device: Device, batch: int) -> list[Choice]:
 
     Steps are those that were tuned at 4 states (`configs/fashion-mnist-4-states`). Gradients are
     those of the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also
-    with the number of states, since its noise is that of its pulses.
+    with the number of states, since its noise is that of its pulses. TT-v2's buffer counts in
+    pulses, which finer devices have smaller: what is read is worth as many as at 4 states.
 
     Args:
         device: of every tile.
@@ -65,8 +66,8 @@ def choices(device: Device, batch: int) -> list[Choice]:
     buffered = Choice(
         "tiki_taka_v2", "TT-v2",
         {
-            "name": "tiki_taka_v2", "fast_lr": 0.8 * share, "transfer_lr": 0.05 / share,
-            "columns": 25,
+            "name": "tiki_taka_v2", "fast_lr": 0.8 * share, "columns": 25,
+            "transfer_lr": 0.2 / device.states / share,
         },
         0.2 * share,
     )  # fmt: skip

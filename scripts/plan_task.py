@@ -1,0 +1,19 @@
+"""The network of `check_plan.py`: a perceptron that the predictions were not fitted to."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Perceptron(nn.Module):
+    """784 - 100 - 10 with tanh, log-probabilities out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Flatten(), nn.Linear(784, 100), nn.Tanh(), nn.Linear(100, 10), nn.LogSoftmax(dim=1)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Log-probabilities of (batch, 1, 28, 28) images."""
+        scores: torch.Tensor = self.layers(images)
+        return scores
