@@ -14,6 +14,7 @@ from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
 
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
+_RARE = np.float32(2**29)  # a line fires with a chance below 1/8
 _MAGNITUDE, _INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
 MAX_BITS = 32  # a line's train is one 32-bit word
 
@@ -68,7 +69,9 @@ def row_key(vector_key):
 
 
 @njit(inline="always")
-def sample_columns(vector_key, x, n, start, offset, turned, scale, length, lines, words, flags):
+def sample_columns(
+    vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags
+):
     """Which columns fire for one vector, and when.
 
     Columns of positive x fill `lines`/`words` from the front, negative ones from the back (what
@@ -83,8 +86,13 @@ def sample_columns(vector_key, x, n, start, offset, turned, scale, length, lines
     d_in = offset.size
     front, back = 0, 0
     hits = flags.view(np.uint8)
-    if length == 1:
-        low, high = halves(key)
+    low, high = halves(key)
+    most = threshold(x_max, scale)
+    rare = length == 1 and most < _RARE
+    if rare:  # draws that could fire on the largest x: no input is read for the others
+        for j in range(d_in):
+            hits[j] = line_draw(low, high, j * MAX_BITS) < most
+    elif length == 1:
         for j in range(d_in):
             t = threshold(pixels[first + np.uint64(offset[j])], scale)
             hits[j] = line_draw(low, high, j * MAX_BITS) < t
@@ -92,9 +100,14 @@ def sample_columns(vector_key, x, n, start, offset, turned, scale, length, lines
         if length == 1 and flags[eight] == 0:  # usual with few states: no line of these fires
             continue
         for j in range(8 * eight, min(8 * eight + 8, d_in)):
+            if length == 1 and hits[j] == 0:
+                continue
             value = pixels[first + np.uint64(offset[j])]
-            if length == 1:
-                word = np.uint32(hits[j])
+            if rare:
+                t = threshold(value, scale)
+                word = np.uint32(line_draw(low, high, j * MAX_BITS) < t)
+            elif length == 1:
+                word = np.uint32(1)
             else:
                 word = line_bits(key, j, threshold(value, scale), length)
             if word == 0:
@@ -147,39 +160,52 @@ def measure_rows(x, d, largest):
     return _finite(largest)
 
 
+@njit(inline="always")
+def _widen(source, target, shift):
+    """target[q] = max(target[q], source[q + shift]) as far as both go."""
+    for q in range(max(target.size - shift, 0)):
+        target[q] = max(target[q], source[q + shift])
+
+
 @njit(cache=True, nogil=True)
-def measure_patches(x, starts, window, run, stride, d, largest):
+def measure_patches(x, starts, lead, last, run, stride, d, largest):
     """Largest |x| and |d| of a convolution's vectors; False if one is not finite.
 
-    The largest |x| of overlapping patches is found without visiting a pixel once per channel.
+    The largest |x| of overlapping patches is found without visiting a pixel once per channel, nor
+    once per patch: first over channels, then along the last axis of the window, then over the rest.
 
     Args:
         x: (n, channels, pixels) seen as int32.
         starts: pixel of each patch's first element, (p,); patches come in rows of `run`, the
             neighbours in a row being `stride` pixels apart.
-        window: pixel offsets within a patch, (k,).
+        lead: pixel offsets of the window's leading axes.
+        last: those of its last axis.
         run, stride: see `starts`.
         d: (n, rows, p) seen as int32.
         largest: (2, n, p) int32, filled: of x, of d.
     """
     plane = np.empty(x.shape[2], dtype=np.int32)
+    wide = np.empty(x.shape[2], dtype=np.int32)
     for n in range(x.shape[0]):
         plane[:] = 0
         for c in range(x.shape[1]):
             channel = x[n, c]
             for q in range(plane.size):
                 plane[q] = max(plane[q], channel[q] & _MAGNITUDE)
+        wide[:] = plane
+        for k in range(1, last.size):
+            _widen(plane, wide, last[k])
         for first in range(0, starts.size, run):
             row = largest[0, n, first : first + run]
             row[:] = 0
-            for k in range(window.size):
-                at = starts[first] + window[k]
+            for k in range(lead.size):
+                at = starts[first] + lead[k]
                 if stride == 1:
-                    part = plane[at : at + run]
+                    part = wide[at : at + run]
                     for r in range(run):
                         row[r] = max(row[r], part[r])
                 else:
                     for r in range(run):
-                        row[r] = max(row[r], plane[at + r * stride])
+                        row[r] = max(row[r], wide[at + r * stride])
     _max_lines(d, largest[1])
     return _finite(largest)

@@ -78,12 +78,27 @@ def halves(key):
 @njit(inline="always")
 def cycle_noise(table, slot_key, crosspoint):
     """The normal deviate of one pulse: two rounds of mixing of (slot, crosspoint)."""
-    x = (np.uint64(crosspoint) * GOLDEN) ^ slot_key
+    return table[_level(slot_key, np.uint64(crosspoint))]
+
+
+@njit(inline="always")
+def _level(slot_key, crosspoint):
+    x = (crosspoint * GOLDEN) ^ slot_key
     x ^= x >> _S32
     x *= _M1
     x ^= x >> _S31
     x *= _M2
-    return table[x >> _TOP]  # unsigned, as every index here: no test for a negative one
+    return x >> _TOP  # unsigned, as every index here: no test for a negative one
+
+
+@njit(inline="always")
+def cycle_levels(slot_key, first, lines, begin, end, levels):
+    """Where `cycle_noise` of the crosspoints first + lines[c] stands in the table.
+
+    Apart from the look-up, so that the hashes are computed several at a time.
+    """
+    for c in range(begin, end):
+        levels[c] = _level(slot_key, first + np.uint64(lines[c]))
 
 
 @njit(inline="always")

@@ -8,9 +8,8 @@ kernels compile faster.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any
 
 from resitile.errors import ConfigError
@@ -81,21 +80,22 @@ def run(tasks: Sequence[Callable[[], Any]]) -> list[Any]:
     return results
 
 
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold back Ctrl-C until the block has ended, so that no update stops half way."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pending: list[tuple[int, Any]] = []
-    before = signal.getsignal(signal.SIGINT)
-    if before is None:
-        yield
-        return
-    signal.signal(signal.SIGINT, lambda number, frame: pending.append((number, frame)))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pending and callable(before):
-        before(*pending[0])
+class uninterrupted:
+    """Holds back Ctrl-C until the `with` block has ended, so that no update stops half way."""
+
+    def __enter__(self) -> None:
+        self._pending: list[tuple[int, Any]] = []
+        self._before: Any = None
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.getsignal(signal.SIGINT)
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._hold)
+
+    def _hold(self, number: int, frame: Any) -> None:
+        self._pending.append((number, frame))
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+        if self._pending and callable(self._before):
+            self._before(*self._pending[0])

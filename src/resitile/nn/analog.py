@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -187,7 +188,9 @@ class AnalogModule(nn.Module):
 
     def _views(self) -> tuple[Composite, dict[str, np.ndarray]]:
         """Composite and algorithm state over this layer's tensors; made anew when those moved."""
-        where = (self.crosspoints.data_ptr(), self.weight.data_ptr())
+        # Past nn.Module's attribute look-up, which would take longer than a small update.
+        crosspoints, weight = self._buffers["crosspoints"], self._parameters["weight"]
+        where = (crosspoints.data_ptr(), weight.data_ptr())  # type: ignore[union-attr]
         views = self.tape.views
         if views is not None and views[0] == where:
             return views[1:]
@@ -237,13 +240,14 @@ class AnalogModule(nn.Module):
             UpdateError: if inputs or gradients are not finite, an input was overwritten since, or
                 the weight was written to other than by pulses.
         """
-        if self.weight._version != self.tape.version:
+        tape = self.tape
+        if self._parameters["weight"]._version != tape.version:  # type: ignore[union-attr]
             raise UpdateError(
                 "the weight of an analog layer was written to directly; its tiles do not hold "
                 "that. Write with layer.program(weight)"
             )
         batches = []
-        for _, x, d, version in sorted(self.tape.queue, key=lambda record: record[0]):
+        for _, x, d, version in sorted(tape.queue, key=_call):
             if x._version != version:
                 raise UpdateError(
                     "the input of an analog layer was overwritten between backward() and step(); "
@@ -269,7 +273,7 @@ class AnalogModule(nn.Module):
         Raises:
             UpdateError: if it is no longer above 0.
         """
-        if not isinstance(self.scale, nn.Parameter):
+        if "scale" not in self._parameters:
             return
         (composite, state), scale = self._views(), float(self.scale.detach())
         if not 0 < scale < math.inf:
@@ -365,6 +369,9 @@ class AnalogModule(nn.Module):
     def extra_repr(self) -> str:
         """Torch's text plus the algorithm and the scale."""
         return f"{super().extra_repr()}, scale={float(self.scale.detach()):.4g}, {self.algorithm!r}"
+
+
+_call = operator.itemgetter(0)
 
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:

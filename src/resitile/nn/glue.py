@@ -20,11 +20,13 @@ def finish(
         with torch.autocast(x.device.type, enabled=False):
             return finish(layer, x, product)
     kind = x.dtype
-    if not layer.scale.requires_grad:
-        y = product(x.float(), layer.bias)
+    if kind != torch.float32:
+        x = x.float()
+    if "scale" not in layer._parameters or not layer.scale.requires_grad:
+        y = product(x, layer.bias)
     else:
         layer.follow_scale()
-        y = product(x.float(), None) * (layer.scale / layer.scale.detach())
+        y = product(x, None) * (layer.scale / layer.scale.detach())
         if layer.bias is not None:
             y = y + layer.bias.view(-1, *[1] * layer.spatial)
     return y if kind == torch.float32 else y.to(kind)

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 
 from resitile.errors import ConfigError
-from resitile.kernels import transfer, update
+from resitile.kernels import dense, events, transfer, update
 from resitile.kernels.keys import key_of, stream
 from resitile.kernels.law import DW_MIN
 from resitile.kernels.threads import get_num_threads, run
@@ -104,11 +104,11 @@ class Composite:
         for vectors in batch:
             key = self._key(n, kind=0)
             expected = self._expected(n, vectors, lr)
-            dense = path == "dense" or (path == "auto" and expected > _DENSE)
+            many = path == "dense" or (path == "auto" and expected > _DENSE)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
             large = expected * rows * d_in >= _SPLIT or len(vectors) * (rows + d_in) >= _SPLIT_LINES
             parts = min(get_num_threads(), rows) if large else 1
-            pulse = self._pulse_dense if dense else self._pulse_events
+            pulse = self._pulse_dense if many else self._pulse_events
             self.pulses[n] += pulse(n, vectors, lr, train, key, parts)
 
     def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
@@ -132,7 +132,7 @@ class Composite:
             v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr), *train.arguments,
         )  # fmt: skip
         blocks = _ranges(v.d.shape[1], parts)
-        return int(sum(run([partial(update.pulse_events, *arguments, *b) for b in blocks])))
+        return int(sum(run([partial(events.pulse_events, *arguments, *b) for b in blocks])))
 
     def _pulse_dense(
         self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64, parts: int
@@ -152,14 +152,14 @@ class Composite:
             )
 
             def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
-                update.list_columns(
+                dense.list_columns(
                     key, first + begin, v.x, v.starts, v.offset, v.turned, v.x_max, v.d_max,
                     float(lr), spec[DW_MIN], *train.arguments, *(a[begin:end] for a in lists),
                 )  # fmt: skip
 
             run([partial(collect, *part) for part in _ranges(size, parts)])
             call = partial(
-                update.pulse_rows, law, spec, table, device_key, key, first, self.w, n,
+                dense.pulse_rows, law, spec, table, device_key, key, first, self.w, n,
                 self.coefficients, self.weight, *lists, v.d, v.row0,
             )  # fmt: skip
             total += sum(run([partial(call, low, high) for low, high in blocks]))

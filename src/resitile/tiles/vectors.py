@@ -26,7 +26,8 @@ class Vectors:
         d: (n, rows, p) float32, dL/dy.
         row0: the crossbar's row that row 0 of `d` stands for.
         window: how to find the largest |x| of each vector: None for rows, else
-            (channels, offsets within a channel, vectors per run, pixels between them).
+            (channels, offsets within a channel along the leading axes, along the last one, vectors
+            per run, pixels between them).
 
     Attributes:
         turned: (d_in,) uint8, not 0 where a column's x counts with the other sign; an algorithm
@@ -39,7 +40,7 @@ class Vectors:
     offset: np.ndarray
     d: np.ndarray
     row0: int = 0
-    window: tuple[int, np.ndarray, int, int] | None = None
+    window: tuple[int, np.ndarray, np.ndarray, int, int] | None = None
     turned: np.ndarray = field(init=False, repr=False)
     x_max: np.ndarray = field(init=False, repr=False)
     d_max: np.ndarray = field(init=False, repr=False)
@@ -64,9 +65,11 @@ class Vectors:
         elif self.window is None:
             fine = lines.measure_rows(x.reshape(p, -1), d, largest)
         else:
-            channels, window, run, stride = self.window
+            channels, lead, last, run, stride = self.window
             planes = x.reshape(n, channels, -1)
-            fine = lines.measure_patches(planes, self.starts, window, run, stride, d, largest)
+            fine = lines.measure_patches(
+                planes, self.starts, lead, last, run, stride, d, largest
+            )  # fmt: skip
         if not fine:
             raise UpdateError(
                 "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
@@ -112,8 +115,8 @@ def _patch_addresses(
     kernel: tuple[int, ...],
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, int, int]:
-    """(starts, offset of every column, window, run, stride in a run) of a convolution."""
+) -> tuple[np.ndarray, np.ndarray, tuple[int, np.ndarray, np.ndarray, int, int]]:
+    """(starts, offset of every column, `Vectors.window`) of a convolution."""
 
     def grid(counts: Sequence[int], steps: Sequence[int]) -> np.ndarray:
         total = np.zeros((), dtype=np.int64)
@@ -126,10 +129,12 @@ def _patch_addresses(
         (s - dl * (k - 1) - 1) // st + 1
         for s, k, st, dl in zip(size, kernel, stride, dilation, strict=True)
     ]
-    window = grid(kernel, dilation)
+    last = np.arange(kernel[-1], dtype=np.int64) * dilation[-1]
+    lead = grid((*kernel[:-1], 1), dilation)
+    window = (lead[:, None] + last).reshape(-1)
     plane = int(np.prod(size, dtype=np.int64))
     offset = (np.arange(channels, dtype=np.int64)[:, None] * plane + window).reshape(-1)
-    return grid(out, stride), offset, window, out[-1], stride[-1]
+    return grid(out, stride), offset, (channels, lead, last, out[-1], stride[-1])
 
 
 def patches(
@@ -151,7 +156,7 @@ def patches(
     """
     n, d_out = d.shape[:2]
     channels = x.shape[1] // groups
-    starts, offset, window, run, step = _patch_addresses(
+    starts, offset, window = _patch_addresses(
         channels, tuple(x.shape[2:]), kernel, stride, dilation
     )
     d = d.reshape(n, d_out, -1)
@@ -167,7 +172,7 @@ def patches(
                 offset,
                 np.ascontiguousarray(own_d),
                 row0=part.start,
-                window=(channels, window, run, step),
+                window=window,
             )
         )
     return blocks
