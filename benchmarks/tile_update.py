@@ -21,14 +21,15 @@ SIZE, VECTORS, LR = 512, 100, 0.01
 
 def ours(x: torch.Tensor, d: torch.Tensor, states: int) -> Callable[[], None]:
     """Our update, measuring the vectors included."""
+    # A single tile at scale 1 is its own composite, as in `rt.pulsed_update`.
     w = np.zeros((SIZE, SIZE, 1), dtype=np.float32)
     composite = Composite(
-        [Tile(rt.devices.SoftBounds(states=states), 1)], w, w[:, :, 0].copy(),
+        [Tile(rt.devices.SoftBounds(states=states), 1)], w, w[:, :, 0],
         gamma=1.0, scale=1.0, seed=1, counts=np.zeros((3, 1), dtype=np.int64),
     )  # fmt: skip
 
     def update() -> None:
-        vectors = rows(x.numpy(), d.t().contiguous().numpy().T)  # as AnalogLinear does
+        vectors = rows(x.numpy(), d.numpy())  # as AnalogLinear does
         vectors.measure()
         composite.pulse(0, [vectors], LR)
 

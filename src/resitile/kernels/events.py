@@ -42,6 +42,50 @@ def _trains(lr, x_max, d_max, dw_min, bits, manage, manage_length, lengths, rows
     return longest
 
 
+@njit(inline="always")
+def _screen_one(d, low, key, scale, length, eights, fired, slots):
+    """Rows that fire for one vector, side by side in `d`, and in which slots; their number."""
+    hit, count = eights.view(np.uint8), 0
+    first, second = halves(row_key(key))
+    if length == 1:  # the common case with few states; this loop vectorises
+        for i in range(d.size):
+            limit = threshold(d[i], scale)
+            hit[i] = line_draw(first, second, (low + i) * MAX_BITS) < limit
+    for eight in range(eights.size):
+        if length == 1 and eights[eight] == 0:
+            continue
+        for i in range(8 * eight, min(8 * eight + 8, d.size)):
+            word = np.uint32(hit[i])
+            if length > 1:
+                word = line_bits(row_key(key), low + i, threshold(d[i], scale), length)
+            if word:
+                fired[count], slots[count] = i, word
+                count += 1
+    return count
+
+
+@njit(inline="always")
+def _screen_row(
+    d, i, line, longest, keys, key_low, key_high, scales, lengths, eights, fired, slots, count
+):
+    """Add row `i` to the lists of those vectors of a block for which it fires."""
+    hit = eights.view(np.uint8)
+    if longest == 1:  # as above
+        for r in range(d.size):
+            limit = threshold(d[r], scales[r])
+            hit[r] = line_draw(key_low[r], key_high[r], line * MAX_BITS) < limit
+    for eight in range(eights.size):
+        if longest == 1 and eights[eight] == 0:
+            continue
+        for r in range(8 * eight, min(8 * eight + 8, d.size)):
+            word = np.uint32(hit[r])
+            if longest > 1:
+                word = line_bits(row_key(keys[r]), line, threshold(d[r], scales[r]), lengths[r])
+            if word:
+                fired[r, count[r]], slots[r, count[r]] = i, word
+                count[r] += ONE
+
+
 @njit(cache=True, nogil=True, error_model="numpy")  # x / 0 in lanes that are not used
 def pulse_events(
     law, spec, table, device_key, key, tiles, t, coefficients, weight,
@@ -58,17 +102,17 @@ def pulse_events(
     words = np.empty(d_in, dtype=np.uint32)
     flags = np.zeros((d_in + 7) // 8, dtype=np.uint64)
     # Which rows fire for each vector of a block, and in which slots: short lists, mostly empty.
-    fired = np.empty((_BLOCK, rows), dtype=np.uint32)
-    slots = np.empty((_BLOCK, rows), dtype=np.uint32)
-    count = np.zeros(_BLOCK, dtype=np.uint32)
-    eights = np.zeros(_BLOCK // 8, dtype=np.uint64)
-    hit = eights.view(np.uint8)
-    keys = np.empty(_BLOCK, dtype=np.uint64)
-    key_low = np.empty(_BLOCK, dtype=np.uint32)
-    key_high = np.empty(_BLOCK, dtype=np.uint32)
-    row_scale = np.empty(_BLOCK, dtype=np.float32)
-    column_scale = np.empty(_BLOCK, dtype=np.float64)
-    length = np.empty(_BLOCK, dtype=np.int64)
+    block = min(_BLOCK, patches)
+    fired = np.empty((block, rows), dtype=np.uint32)
+    slots = np.empty((block, rows), dtype=np.uint32)
+    count = np.zeros(block, dtype=np.uint32)
+    eights = np.zeros((max(block, rows if patches == 1 else 0) + 7) // 8, dtype=np.uint64)
+    keys = np.empty(block, dtype=np.uint64)
+    key_low = np.empty(block, dtype=np.uint32)
+    key_high = np.empty(block, dtype=np.uint32)
+    row_scale = np.empty(block, dtype=np.float32)
+    column_scale = np.empty(block, dtype=np.float64)
+    length = np.empty(block, dtype=np.int64)
     scratch = np.empty(1, dtype=np.float32)
     pulses = 0
     for n in range(images):
@@ -85,23 +129,17 @@ def pulse_events(
                 key_low[r], key_high[r] = halves(row_key(keys[r]))
                 count[r] = 0
             eights[:] = 0
-            for i in range(rows):
-                row, line = d[n, low + i, p0 : p0 + size], (low + i) * MAX_BITS
-                if longest == 1:  # the common case with few states; this loop vectorises
-                    for r in range(size):
-                        limit = threshold(row[r], row_scale[r])
-                        hit[r] = line_draw(key_low[r], key_high[r], line) < limit
-                for eight in range(eights.size):
-                    if longest == 1 and eights[eight] == 0:
-                        continue
-                    for r in range(8 * eight, min(8 * eight + 8, size)):
-                        word = np.uint32(hit[r])
-                        if longest > 1:
-                            limit = threshold(row[r], row_scale[r])
-                            word = line_bits(row_key(keys[r]), low + i, limit, length[r])
-                        if word:
-                            fired[r, count[r]], slots[r, count[r]] = i, word
-                            count[r] += ONE
+            if patches == 1:
+                count[0] = _screen_one(
+                    d[n].reshape(-1)[low:high], low, keys[0], row_scale[0], length[0], eights,
+                    fired[0], slots[0],
+                )  # fmt: skip
+            else:
+                for i in range(rows):
+                    _screen_row(
+                        d[n, low + i, p0 : p0 + size], i, low + i, longest, keys, key_low,
+                        key_high, row_scale, length, eights, fired, slots, count,
+                    )  # fmt: skip
             for r in range(size):
                 if count[r] == 0:
                     continue

@@ -147,16 +147,19 @@ def measure_rows(x, d, largest):
     """Largest |x| and |d| of a linear layer's vectors; False if one is not finite.
 
     Args:
-        x: (p, d_in) seen as int32.
-        d: (1, rows, p) seen as int32.
-        largest: (2, 1, p) int32, filled: of x, of d.
+        x: (n, d_in) seen as int32.
+        d: (n, rows) seen as int32.
+        largest: (2, n) int32, filled: of x, of d.
     """
-    for p in range(x.shape[0]):
+    for n in range(x.shape[0]):
         m = np.int32(0)
         for j in range(x.shape[1]):
-            m = max(m, x[p, j] & _MAGNITUDE)
-        largest[0, 0, p] = m
-    _max_lines(d, largest[1])
+            m = max(m, x[n, j] & _MAGNITUDE)
+        largest[0, n] = m
+        m = np.int32(0)
+        for i in range(d.shape[1]):
+            m = max(m, d[n, i] & _MAGNITUDE)
+        largest[1, n] = m
     return _finite(largest)
 
 

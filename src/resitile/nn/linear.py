@@ -77,5 +77,4 @@ class AnalogLinear(AnalogModule, nn.Linear):
         """One vector per batch element (and per any further leading axis)."""
         if d.dim() != 2:
             x, d = x.reshape(-1, x.shape[-1]), d.reshape(-1, d.shape[-1])
-        # torch transposes faster than numpy; `rows` sees that d^T is already in order
-        return [rows(as_array(x), as_array(d.t()).T)]
+        return [rows(as_array(x), as_array(d))]

@@ -63,7 +63,7 @@ class Vectors:
         if not largest.size:
             fine = True
         elif self.window is None:
-            fine = lines.measure_rows(x.reshape(p, -1), d, largest)
+            fine = lines.measure_rows(x, d.reshape(n, -1), largest.reshape(2, n))
         else:
             channels, lead, last, run, stride = self.window
             planes = x.reshape(n, channels, -1)
@@ -93,8 +93,8 @@ def _no_turns(d_in: int) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def _row_addresses(batch: int, d_in: int) -> tuple[np.ndarray, np.ndarray]:
-    return np.arange(batch, dtype=np.int64) * d_in, np.arange(d_in, dtype=np.int64)
+def _row_addresses(d_in: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros(1, dtype=np.int64), np.arange(d_in, dtype=np.int64)
 
 
 def rows(x: np.ndarray, d: np.ndarray) -> Vectors:
@@ -102,10 +102,9 @@ def rows(x: np.ndarray, d: np.ndarray) -> Vectors:
 
     Args:
         x: (batch, d_in) float32, contiguous.
-        d: (batch, d_out) float32.
+        d: (batch, d_out) float32, contiguous.
     """
-    starts, offset = _row_addresses(*x.shape)
-    return Vectors(x.reshape(1, -1), starts, offset, np.ascontiguousarray(d.T)[None])
+    return Vectors(x, *_row_addresses(x.shape[1]), d[:, :, None])
 
 
 @lru_cache(maxsize=64)
