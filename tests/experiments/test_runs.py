@@ -17,6 +17,7 @@ from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder, read_metrics
 from resitile.experiments.runner import run
 from resitile.nn import analog_layers
+from resitile.reports import write_report
 
 MakeConfig = Callable[..., Config]
 
@@ -300,3 +301,26 @@ def test_missing_metrics_are_noticed(make_config: MakeConfig, tmp_path: Path) ->
     folder.metrics.unlink()
     with pytest.raises(CheckpointError, match=r"metrics\.jsonl.*after epoch 1"):
         run(make_config("train.epochs=2", digital=True), tmp_path, resume=True)
+
+
+def test_wear_is_told_where_it_is_counted(make_config: MakeConfig, tmp_path: Path) -> None:
+    plain, counted = make_config(), make_config("name=worn", "convert.wear=true")
+    assert "convert.wear" not in plain.flat()  # runs made before the setting keep their key
+    assert plain.hash != counted.hash
+    assert run(plain, tmp_path)["wear"] is None
+    summary = run(counted, tmp_path)
+    folder = RunFolder(tmp_path / "worn")
+    pulses = read_metrics(folder.metrics)[-2]["pulses"]
+    state = torch.load(folder.checkpoint, weights_only=True)["model"]
+    assert set(summary["wear"]) == set(pulses)
+    for name, wear in summary["wear"].items():
+        devices = state[f"{name}.wear"].double().reshape(-1, 3)
+        assert devices.sum(0).tolist() == pulses[name]
+        assert wear["worst"] == devices.max(0).values.tolist()
+        assert wear["mean"] == pytest.approx(devices.mean(0).tolist())
+        for n, median in enumerate(wear["median"]):
+            ordered = devices[:, n].sort().values
+            half = len(ordered) // 2
+            assert ordered[(len(ordered) - 1) // 2] <= median <= ordered[half]
+    page = write_report([tmp_path / "tiny", tmp_path / "worn"], tmp_path / "report.html")
+    assert page.read_text().count("most / median") == 1

@@ -20,6 +20,7 @@ DIGITAL = "digital"
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
 _COSMETIC = ("name", "label", "data.dir")
+_LATER = {"convert.wear": False}  # younger than some run folders: the default leaves their key
 
 
 def _all_default(table: type[tables.Table]) -> Any:
@@ -95,7 +96,8 @@ class Config(tables.Table):
 
     def flat(self) -> dict[str, Any]:
         """The settings that decide the result, by dotted key."""
-        return {k: v for k, v in _flatten(self.resolved()).items() if k not in _COSMETIC}
+        flat = {k: v for k, v in _flatten(self.resolved()).items() if k not in _COSMETIC}
+        return {k: v for k, v in flat.items() if k not in _LATER or v != _LATER[k]}
 
     @property
     def hash(self) -> str:

@@ -51,6 +51,23 @@ def costs(model: nn.Module, batch: int, steps: int) -> dict[str, float]:
     }
 
 
+def wear(model: nn.Module) -> dict[str, dict[str, list[float]]] | None:
+    """Pulses per device, by layer and for each tile: the most, the median and the mean.
+
+    None if they are not counted.
+    """
+    found = {}
+    for name, layer in analog_layers(model).items():
+        if layer.wear is not None:
+            devices = layer.wear.numpy().reshape(-1, layer.algorithm.count)
+            found[name] = {
+                "worst": devices.max(axis=0).tolist(),
+                "median": np.median(devices, axis=0).tolist(),
+                "mean": devices.mean(axis=0).tolist(),
+            }
+    return found or None
+
+
 def tiles(model: nn.Module) -> dict[str, dict[str, Any]]:
     """By layer, how the contents of each tile are distributed, coarsest tile first.
 

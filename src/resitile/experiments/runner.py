@@ -225,6 +225,7 @@ class _Run:
             "train_size": len(self.task.train),
             "val_size": len(self.task.validation),
             "test_size": len(self.task.test),
+            "wear": measure.wear(model),
             **measure.costs(model, config.data.batch_size, at.steps),
         }
 

@@ -83,11 +83,15 @@ class Algorithm(Free):
 
 
 class Convert(Table):
-    """`[convert]`: which layers go onto tiles (glob patterns), and their output scale."""
+    """`[convert]`: which layers go onto tiles (glob patterns), and their output scale.
+
+    `wear` counts the pulses of every device; summary and report then tell the most worn.
+    """
 
     scale: float | str = "auto"
     include: list[str] | None = None
     exclude: list[str] | None = None
+    wear: bool = False
 
     @field_validator("scale", mode="before")
     @classmethod

@@ -63,7 +63,7 @@ def _cross_row(
 
 @njit(cache=True, nogil=True)
 def pulse_rows(
-    law, spec, table, device_key, key, first, tiles, t, coefficients, weight,
+    law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
     lines, words, spans, scales, lengths, d, row0, low, high,
 ):  # fmt: skip
     """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
@@ -108,6 +108,9 @@ def pulse_rows(
                             begin, active = np.uint64(0), chosen
                         cycle_levels(slot, device, active, begin, end, levels)
                         pulses += np.int64(end - begin)
+                        if wear.size:
+                            for c in range(begin, end):
+                                wear[at, active[c], t] += 1
                         if (value > 0) == (side == 1):  # apart, so that no loop asks for the sign
                             _cross_row(
                                 law, True, active, begin, end, levels, row, own, step_up,

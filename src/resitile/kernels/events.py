@@ -88,7 +88,7 @@ def _screen_row(
 
 @njit(cache=True, nogil=True, error_model="numpy")  # x / 0 in lanes that are not used
 def pulse_events(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight,
+    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear,
     x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,
     low, high,
 ):  # fmt: skip
@@ -180,5 +180,7 @@ def pulse_events(
                                 table, keys[r], slot0, first + j, word,
                             )  # fmt: skip
                             pulses += fired_here
+                            if wear.size:
+                                wear[at, j, t] += fired_here
                             refresh(row, coefficients, composite, j)
     return pulses

@@ -15,7 +15,7 @@ from resitile.kernels.update import refresh, send, slot_key
 
 @njit(cache=True, nogil=True)
 def pulse_column(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight,
+    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear,
     column, change, lr, bits, manage, manage_length,
 ):  # fmt: skip
     """Add about lr * `change` to one column by pulses: a transfer; returns the pulses fired."""
@@ -47,13 +47,15 @@ def pulse_column(
             table, vector_key, slot0, device, word,
         )  # fmt: skip
         pulses += fired_here
+        if wear.size:
+            wear[i, column, t] += fired_here
         refresh(tiles[i], coefficients, weight[i], column)
     return pulses
 
 
 @njit(cache=True, nogil=True)
 def pulse_matrix(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight,
+    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear,
     change, lr, bits, manage, manage_length,
 ):  # fmt: skip
     """Add about lr * `change` (d_out, d_in) by pulses, row after row; returns the pulses fired."""
@@ -87,5 +89,7 @@ def pulse_matrix(
                 table, vector_key, slot0, device, word,
             )  # fmt: skip
             pulses += fired_here
+            if wear.size:
+                wear[i, j, t] += fired_here
             refresh(tiles[i], coefficients, weight[i], j)
     return pulses

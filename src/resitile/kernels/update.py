@@ -11,6 +11,7 @@ Arguments that all share:
         of lies together, so that refreshing it touches one place in memory.
     coefficients: (tiles,) float64, so that weight = sum_n coefficients[n] * tiles[:, :, n].
     weight: (d_out, d_in) float32, the composite; kept in step where a device moves.
+    wear: as `tiles`, int32: pulses that each device has received; empty if they are not counted.
     x: (n, pixels) float32; column j of vector (n, p) is x[n, starts[p] + offset[j]].
     turned: (d_in,) uint8; not 0 where a column takes its x with the other sign (choppers).
     d: (n, rows, p) float32; its row i is row `row0 + i` of the tile.

@@ -79,6 +79,8 @@ class AnalogModule(nn.Module):
         counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
         seeds: (2,) int64: of the pulses, of the devices' spread.
         fingerprint: (32,) uint8: hash of device and algorithm.
+        wear: (d_out, d_in, tiles) int32, pulses that each device has received; None unless
+            `count_wear` was called.
     """
 
     weight: AnalogWeight
@@ -87,6 +89,7 @@ class AnalogModule(nn.Module):
     seeds: Tensor
     fingerprint: Tensor
     algorithm: Algorithm
+    wear: Tensor | None
     spatial: int = 0  # spatial axes behind the channels
 
     def _make_analog(self, algorithm: Algorithm, scale: Any, io: None, seed: int | None) -> None:
@@ -115,6 +118,7 @@ class AnalogModule(nn.Module):
             "crosspoints", torch.zeros(d_out, d_in, algorithm.count, dtype=torch.float32)
         )
         self.register_buffer("counts", torch.zeros(3, algorithm.count, dtype=torch.int64))
+        self.register_buffer("wear", None)
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in algorithm.init((d_out, d_in)).items():
             self.register_buffer(_STATE + name, torch.from_numpy(array))
@@ -182,6 +186,12 @@ class AnalogModule(nn.Module):
         start = len(_STATE)
         return {n[start:]: b for n, b in self.named_buffers() if n.startswith(_STATE)}
 
+    def count_wear(self) -> None:
+        """Count, from now on, the pulses of every single device; it takes 4 bytes for each."""
+        if self.wear is None:
+            self.wear = torch.zeros_like(self.crosspoints, dtype=torch.int32)
+            self.tape.views = None
+
     def composite(self) -> Composite:
         """The tiles and their weight as the algorithms see them: views, no copies."""
         return self._views()[0]
@@ -213,6 +223,7 @@ class AnalogModule(nn.Module):
             scale=float(self.scale.detach()),
             seed=seed,
             counts=self.counts.numpy(),
+            wear=None if self.wear is None else self.wear.numpy(),
         )
         state = {name: buffer.numpy() for name, buffer in self.state.items()}
         self.tape.views = (where, composite, state)
@@ -343,6 +354,8 @@ class AnalogModule(nn.Module):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         self.check_state(state_dict, prefix)
+        if prefix + "wear" in state_dict:
+            self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._moved()
 

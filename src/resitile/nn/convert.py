@@ -32,6 +32,7 @@ def convert(
     scale: Any = "auto",
     io: None = None,
     seed: int = 0,
+    wear: bool = False,
 ) -> nn.Module:
     """Put the linear and convolution layers of a model on crossbar tiles, in place.
 
@@ -45,6 +46,7 @@ def convert(
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in).
         io: converters; only None (ideal) for now.
         seed: of pulses and device spread; every layer gets its own from it.
+        wear: count the pulses of every device, in `layer.wear`; it takes 4 bytes for each.
 
     Returns:
         The model; `resitile.nn.describe(model)` tells what became analog.
@@ -60,6 +62,9 @@ def convert(
         name: _analog(layer, algorithm, scale, io, stream(seed, k))
         for k, (name, layer) in enumerate(chosen.items())
     }
+    if wear:
+        for layer in made.values():
+            layer.count_wear()
     if "" in made:
         return made[""]
     _replace(model, {id(layer): made[name] for name, layer in chosen.items()})

@@ -103,8 +103,24 @@ def _analog(number: int, run: Run) -> dict[str, Any]:
         else [],
         "histograms": _svg(figures.tile_histograms(run, run.tiles[-1], colour)),
         "evolution": _svg(figures.tile_evolution(run)) if several else None,
+        "wear": _wear(run),
         "transfers": run.epochs[-1].get("transfers") if several else None,
     }
+
+
+def _wear(run: Run) -> list[tuple[str, list[str]]]:
+    """By layer, the most and the median pulses of a device of each tile; empty if not counted."""
+    found = (run.summary or {}).get("wear") or {}
+    return [
+        (
+            name,
+            [
+                f"{_count(worst)} / {_count(median)}"
+                for worst, median in zip(layer["worst"], layer["median"], strict=True)
+            ],
+        )
+        for name, layer in found.items()
+    ]
 
 
 def _statement(rows: list[dict[str, Any]]) -> str:

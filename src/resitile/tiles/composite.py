@@ -20,6 +20,7 @@ _CHUNK = 1 << 18  # line entries kept at once on the dense path
 _DENSE = 3.0  # expected pulses per device from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
+_NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Composite:
         scale: output scale of the layer.
         seed: from which the pulses' randomness is drawn, at least 0.
         counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
+        wear: as `w`, int32: pulses that each device has received; None does not count them.
     """
 
     def __init__(
@@ -58,8 +60,10 @@ class Composite:
         scale: float,
         seed: int,
         counts: np.ndarray,
+        wear: np.ndarray | None = None,
     ) -> None:
         self.tiles, self.w, self.weight = tiles, w, weight
+        self.wear = _NO_WEAR if wear is None else wear
         self.gamma, self.seed = gamma, seed
         self.updates, self.pulses, self.transfers = counts
         self._physics = [tile.physics for tile in tiles]
@@ -128,8 +132,9 @@ class Composite:
         self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64, parts: int
     ) -> int:
         arguments = (
-            *self._physics[n], key, self.w, n, self.coefficients, self.weight, v.x, v.starts,
-            v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr), *train.arguments,
+            *self._physics[n], key, self.w, n, self.coefficients, self.weight, self.wear, v.x,
+            v.starts, v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr),
+            *train.arguments,
         )  # fmt: skip
         blocks = _ranges(v.d.shape[1], parts)
         return int(sum(run([partial(events.pulse_events, *arguments, *b) for b in blocks])))
@@ -160,7 +165,7 @@ class Composite:
             run([partial(collect, *part) for part in _ranges(size, parts)])
             call = partial(
                 dense.pulse_rows, law, spec, table, device_key, key, first, self.w, n,
-                self.coefficients, self.weight, *lists, v.d, v.row0,
+                self.coefficients, self.weight, self.wear, *lists, v.d, v.row0,
             )  # fmt: skip
             total += sum(run([partial(call, low, high) for low, high in blocks]))
         return int(total)
@@ -207,7 +212,7 @@ class Composite:
         """
         self.pulses[n] += transfer.pulse_column(
             *self._physics[n], self._key(n, kind=1), self.w, n, self.coefficients, self.weight,
-            column, change, float(lr), *train.arguments,
+            self.wear, column, change, float(lr), *train.arguments,
         )  # fmt: skip
 
     def write(
@@ -227,7 +232,7 @@ class Composite:
         """
         self.pulses[n] += transfer.pulse_matrix(
             *self._physics[n], self._key(n, kind=1), self.w, n, self.coefficients, self.weight,
-            change, float(lr), *train.arguments,
+            self.wear, change, float(lr), *train.arguments,
         )  # fmt: skip
 
     def uniform(self, *counter: int) -> float:
