@@ -15,6 +15,8 @@ from resitile.experiments.config import Config
 from resitile.experiments.search import Value
 from resitile.experiments.tables import Table
 
+_ONLY = "resitile"  # label of the line of a sweep without series
+
 
 class Series(Table):
     """One line of the picture: its name and the settings that all its runs share."""
@@ -28,7 +30,7 @@ class Published(Table):
 
     label: str
     source: str
-    x: list[float | str]
+    x: list[int | float | str]
     y: list[float]
 
     @model_validator(mode="after")
@@ -52,7 +54,7 @@ class Axis(Table):
     """
 
     axis: str
-    x: list[float | str] = Field(min_length=1)
+    x: list[int | float | str] = Field(min_length=1)
     set: dict[str, list[Value]]
     series: list[Series] = Field(default_factory=list)
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
@@ -111,7 +113,7 @@ def load(path: Path, overrides: list[str]) -> Sweep:
         toml.override(content, assignment)
     name, title = str(content["name"]), str(content.get("label", content["name"]))
     runs = []
-    for s, series in enumerate(axis.series or [Series(label=title)]):
+    for s, series in enumerate(axis.series or [Series(label=_ONLY)]):
         for k in range(len(axis.x)):
             for seed in axis.seeds:
                 runs.append((s, k, seed, _run(content, axis, series, s, k, seed, path)))
@@ -142,7 +144,7 @@ def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
         name, title, axis, x, log, published, and for every series its label and, per x, the test
         and validation accuracies of all seeds.
     """
-    labels = [series.label for series in sweep.axis.series] or [sweep.title]
+    labels = [series.label for series in sweep.axis.series] or [_ONLY]
     lines: list[dict[str, Any]] = [
         {
             "label": label,
