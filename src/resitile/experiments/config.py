@@ -1,7 +1,6 @@
 """The configuration of a run: read from TOML, checked as a whole, written back in full."""
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import re
@@ -9,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from resitile import algorithms, devices
 from resitile.algorithms import Algorithm
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments import tables, toml
 
 DIGITAL = "digital"
@@ -72,6 +71,9 @@ class Config(tables.Table):
                 keys = ", ".join(self.algorithm.fields)
                 raise ConfigError(f'algorithm "digital" has no settings, got {keys}; remove them')
             return None
+        path, known = self.algorithm.path, [DIGITAL, *algorithms.names()]
+        if ":" not in path and path not in known:
+            raise ConfigError(f"no algorithm is called {path!r}; {did_you_mean(path, known)}")
         if self.device is None:
             raise ConfigError(
                 f"algorithm {self.algorithm.path!r} needs a [device] table, such as "
@@ -138,8 +140,7 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{source}: {'; '.join(dict.fromkeys(problems))}") from None
+        raise ConfigError(f"{source}: {tables.explain(error, Config)}") from None
     if not _RUN_NAME.fullmatch(config.name):
         raise ConfigError(
             f"{source}: name={config.name!r} cannot be a folder name: use letters, digits, "
@@ -150,37 +151,6 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
     return config
-
-
-def _explain(problem: Any) -> str:
-    """One problem that pydantic found, as a sentence."""
-    path = [str(part) for part in problem["loc"]]
-    where = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        allowed = _keys(path[:-1])
-        return f"unknown key {where}; {_did_you_mean(path[-1], allowed)}"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    if problem["type"] == "model_type":
-        return f"{where} must be a table, got {problem['input']!r}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    got = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r}"
-    return f"{where} {message[:1].lower()}{message[1:]}{got}"
-
-
-def _keys(path: list[str]) -> list[str]:
-    """The keys of the table at a path."""
-    if not path:
-        return list(Config.model_fields)
-    name = {"warm_start": "WarmStart"}.get(path[0], path[0].capitalize())
-    table: type[BaseModel] = getattr(tables, name)
-    return list(table.model_fields)
-
-
-def _did_you_mean(key: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(key, allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(allowed)}"
 
 
 def _fields(item: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 
 _COLUMNS = (
     ("label", "run"),
@@ -66,8 +66,8 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
     if baseline is not None:
         chosen = next((li for li in lines if baseline in (li["name"], li["label"])), None)
         if chosen is None:
-            names = ", ".join(repr(line["name"]) for line in lines)
-            raise ConfigError(f"no line is called {baseline!r}; the baseline may be {names}")
+            names = [line["name"] for line in lines]
+            raise ConfigError(f"no line is called {baseline!r}; {did_you_mean(baseline, names)}")
     for line in lines:
         line["difference"] = line["difference_ci95"] = None
         if chosen is None or line is chosen:
