@@ -133,7 +133,9 @@ _values = st.one_of(_scalars, st.lists(_scalars, max_size=3))
 _keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 _tables = st.recursive(
     st.dictionaries(_keys, _values, max_size=3),
-    lambda inner: st.dictionaries(_keys, st.one_of(_values, inner), max_size=3),
+    lambda inner: st.dictionaries(
+        _keys, st.one_of(_values, inner, st.lists(inner, max_size=2)), max_size=3
+    ),
     max_leaves=6,
 )
 

@@ -39,7 +39,7 @@ class Config(tables.Table):
     seed: int = Field(0, ge=0, lt=2**62)
     data: tables.Data = _all_default(tables.Data)
     model: tables.Model = _all_default(tables.Model)
-    device: tables.Device | None = None
+    device: tables.Devices | None = None
     algorithm: tables.Algorithm
     convert: tables.Convert | None = None
     optimizer: tables.Optimizer = _all_default(tables.Optimizer)
@@ -79,8 +79,16 @@ class Config(tables.Table):
                 f"algorithm {self.algorithm.path!r} needs a [device] table, such as "
                 '[device] name = "soft_bounds" states = 4'
             )
-        device = devices.create(self.device.name, **self.device.fields)
-        return algorithms.create(self.algorithm.path, device, **self.algorithm.fields)
+        several = isinstance(self.device, list)
+        made = [
+            devices.create(table.name, **table.fields)
+            for table in (self.device if isinstance(self.device, list) else [self.device])
+        ]
+        rule = algorithms.create(
+            self.algorithm.path, made if several else made[0], **self.algorithm.fields
+        )
+        # The same device for every tile is the same setting as [device].
+        return rule if len(set(made)) > 1 else dataclasses.replace(rule, device=made[0])
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its default filled in; what is None is left out."""
@@ -90,7 +98,13 @@ class Config(tables.Table):
         filled["algorithm"] = {"class" if self.algorithm.class_ else "name": self.algorithm.path}
         if rule is not None and self.device is not None:
             filled["algorithm"] |= {k: v for k, v in _fields(rule).items() if k != "device"}
-            filled["device"] = {"name": self.device.name, **_fields(rule.device)}
+            named = self.device if isinstance(self.device, list) else [self.device]
+            made = rule.device if isinstance(rule.device, tuple) else (rule.device,)
+            parts = [
+                {"name": table.name, **_fields(device)}
+                for table, device in zip(named, made, strict=False)
+            ]
+            filled["device"] = parts if len(parts) > 1 else parts[0]
             filled["convert"] = (self.convert or tables.Convert()).model_dump()
         order = ["name", "label", "seed", *Config.model_fields]
         return {k: _without_none(filled[k]) for k in dict.fromkeys(order) if _given(filled, k)}
@@ -164,10 +178,14 @@ def _given(filled: dict[str, Any], key: str) -> bool:
 def _without_none(item: Any) -> Any:
     if isinstance(item, dict):
         return {k: _without_none(v) for k, v in item.items() if v is not None}
+    if isinstance(item, list):
+        return [_without_none(part) for part in item]
     return item
 
 
 def _flatten(item: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(item, list) and item and all(isinstance(part, dict) for part in item):
+        item = {str(k): part for k, part in enumerate(item)}
     if not isinstance(item, dict):
         # 4 and 4.0 are the same setting.
         whole = isinstance(item, float) and item.is_integer()

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -202,14 +203,14 @@ class _Run:
             self.observer.evaluating("test")
             test_accuracy = evaluate(model, self.task.test)[1]
         rule = config.rule()
-        device = None if rule is None else rule.devices()[0]
+        devices = () if rule is None else rule.devices()
         return {
             "schema": records.SCHEMA,
             "name": config.name,
             "algorithm": "Digital" if rule is None else type(rule).__name__,
             "label": config.title,
-            "device": None if device is None else repr(device),
-            "states": None if device is None else device.states,
+            "device": _of_tiles([repr(device) for device in devices], "; ".join),
+            "states": _of_tiles([device.states for device in devices], list),
             "tiles": None if rule is None else rule.count,
             "val_accuracy": val_accuracy,
             "test_accuracy": test_accuracy,
@@ -249,3 +250,8 @@ class _Run:
             f"optimizer.lr (now {self.config.optimizer.lr}). The last good state, after "
             f"{self._saved_steps} steps in all, is kept in {self.folder.checkpoint}"
         )
+
+
+def _of_tiles(values: list[Any], several: Callable[[list[Any]], Any]) -> Any:
+    """What all tiles have in common; else `several` of their values, coarsest tile first."""
+    return several(values) if len(set(values)) > 1 else next(iter(values), None)

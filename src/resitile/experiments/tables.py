@@ -2,12 +2,14 @@
 
 import math
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     ValidationError,
     field_validator,
     model_validator,
@@ -68,6 +70,17 @@ class Device(Free):
     """`[device]`: name of a device law (or `module:Class`) and its fields."""
 
     name: str
+
+
+def _shape(device: Any) -> str:
+    return "array" if isinstance(device, list) else "table"
+
+
+_SHAPES = ("table", "array")  # pydantic puts them into paths; no key is called so
+Devices = Annotated[  # [device] is that of every tile, [[device]] has one per tile, coarsest first
+    Annotated[Device, Tag("table")] | Annotated[list[Device], Field(min_length=1), Tag("array")],
+    Discriminator(_shape),
+]
 
 
 class Algorithm(Free):
@@ -153,7 +166,7 @@ def explain(error: ValidationError, table: type[BaseModel], prefix: str = "") ->
 
 
 def _sentence(problem: Any, table: type[BaseModel], prefix: str) -> str:
-    path = [str(part) for part in problem["loc"]]
+    path = [str(part) for part in problem["loc"] if part not in _SHAPES]
     where = (prefix + ".".join(path)).removesuffix(".")
     if problem["type"] == "extra_forbidden":
         return f"unknown key {where}; {did_you_mean(path[-1], _keys(table, path[:-1]))}"

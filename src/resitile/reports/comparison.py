@@ -126,6 +126,8 @@ def shown(line: dict[str, Any], key: str) -> str:
         return f"{value / 1000:.4g} kB"
     if key == "update_ns":
         return f"{value:.1f} ns"
+    if isinstance(value, list):  # one per tile, coarsest first
+        return ", ".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -139,7 +141,9 @@ def as_csv(lines: Sequence[dict[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    for line in lines:
+        lists = {key: shown(line, key) for key in keys if isinstance(line.get(key), list)}
+        writer.writerow(line | lists)
     return stream.getvalue()
 
 

@@ -101,7 +101,7 @@ def row(run: Run) -> dict[str, Any]:
         found = {
             "name": run.config.get("name", run.path.name),
             "algorithm": run.config.get("algorithm", {}).get("name"),
-            "states": run.config.get("device", {}).get("states"),
+            "states": _states(run.config.get("device", {})),
             "tiles": run.config.get("algorithm", {}).get("tiles"),
             "val_accuracy": last.get("val_accuracy"),
             "test_accuracy": None,
@@ -116,6 +116,14 @@ def row(run: Run) -> dict[str, Any]:
     pulses = last.get("pulses") or {}
     found["pulses"] = sum(sum(counts) for counts in pulses.values()) if pulses else None
     return found
+
+
+def _states(device: Any) -> Any:
+    """Those of all tiles, or one number per tile where they differ, as in summary.json."""
+    if isinstance(device, dict):
+        return device.get("states")
+    states = [table.get("states") for table in device]
+    return states if len(set(states)) > 1 else states[0]
 
 
 def _text(path: Path) -> str:
