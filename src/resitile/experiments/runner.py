@@ -55,17 +55,28 @@ def run(
         The content of summary.json.
 
     Raises:
-        ConfigError: if the request is wrong; nothing was touched.
+        ConfigError: if the request is wrong, or another process is writing this folder; nothing
+            was touched.
         Stopped: after Ctrl-C; a checkpoint was saved.
         CheckpointError: if the run cannot be resumed.
         UpdateError: if the loss is no longer finite; the last epoch's checkpoint is kept.
     """
     observer = observer or Observer()
     folder = RunFolder(runs_dir / config.name)
-    finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
-    if finished is not None:
-        observer.finished_before(finished)
-        return finished
+    if not folder.exists:  # a request that is refused leaves nothing behind, no lock either
+        check_folder(config, folder, resume=resume, overwrite=overwrite)
+    with records.writing(folder.path):
+        finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
+        if finished is not None:
+            observer.finished_before(finished)
+            return finished
+        return _train(config, folder, resume, observer, test)
+
+
+def _train(
+    config: Config, folder: RunFolder, resume: bool, observer: Observer, test: bool
+) -> dict[str, Any]:
+    """Train in a folder that is ours."""
     threads = torch.get_num_threads(), resitile.get_num_threads()
     torch.set_num_threads(config.train.threads)
     resitile.set_num_threads(config.train.threads)
