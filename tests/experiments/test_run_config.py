@@ -112,8 +112,9 @@ def test_the_resolved_file_gives_the_same_run(make_config: MakeConfig, tmp_path:
 
 def test_the_hash_follows_what_decides_the_result_only(make_config: MakeConfig) -> None:
     base = make_config()
-    same = ["name=other", "label=other", "data.dir=/elsewhere", "device.states=4.0"]
-    same += ["algorithm.gamma=0.5", "device.variation=default"]  # the defaults, written out
+    same = ["name=other", "label=other", "data.dir=/elsewhere", "train.threads=7"]
+    # the defaults, written out
+    same += ["device.states=4.0", "algorithm.gamma=0.5", "device.variation=default"]
     for setting in same:
         assert make_config(setting).hash == base.hash, setting
     for setting in ("seed=1", "device.states=10", "algorithm.tiles=4", "train.epochs=4"):

@@ -18,7 +18,7 @@ from resitile.experiments import tables, toml
 DIGITAL = "digital"
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
-_COSMETIC = ("name", "label", "data.dir")
+_COSMETIC = ("name", "label", "data.dir", "train.threads")
 
 
 def _all_default(table: type[tables.Table]) -> Any:
@@ -111,12 +111,17 @@ class Config(tables.Table):
 
     def flat(self) -> dict[str, Any]:
         """The settings that decide the result, by dotted key."""
-        return {k: v for k, v in _flatten(self.resolved()).items() if k not in _COSMETIC}
+        return without_cosmetic(_flatten(self.resolved()))
 
     @property
     def hash(self) -> str:
-        """sha256 of the settings that decide the result: all but name, label and data.dir."""
-        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
+        """sha256 of what decides the result: all but name, label, data.dir and train.threads."""
+        return _hash(self.flat())
+
+    @property
+    def former_hash(self) -> str:
+        """The hash by which older checkpoints know their run: it had train.threads in it."""
+        return _hash(self.flat() | {"train.threads": self.train.threads})
 
     def differences(self, other: "Config") -> list[str]:
         """The settings in which another configuration differs, as `key: mine -> other`."""
@@ -165,6 +170,15 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
     return config
+
+
+def without_cosmetic(flat: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings by dotted key that decide the result."""
+    return {k: v for k, v in flat.items() if k not in _COSMETIC}
+
+
+def _hash(flat: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()
 
 
 def _fields(item: Any) -> dict[str, Any]:

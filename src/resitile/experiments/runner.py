@@ -12,6 +12,7 @@ from torch.nn import functional as F
 import resitile
 from resitile.errors import UpdateError
 from resitile.experiments import checkpoint, measure, records
+from resitile.experiments import config as configs
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
@@ -86,7 +87,8 @@ def _train(
             task = load_task(config)
             learner = build(config, task)
             if resume:
-                position = checkpoint.load(folder.checkpoint, learner, config.hash)
+                hashes = config.hash, configs.load(folder.config).former_hash
+                position = checkpoint.load(folder.checkpoint, learner, hashes)
                 records.cut_metrics(folder.metrics, position.epoch)
             else:
                 position = begin(config, folder, learner)

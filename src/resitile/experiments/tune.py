@@ -179,7 +179,9 @@ def _begin(tuning: Tuning, folder: Path, seed: int) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content["key"] != _key(tuning, seed):
+    key = content["key"]
+    key["run"] = configs.without_cosmetic(key["run"])  # older ones have more in it
+    if key != _key(tuning, seed):
         raise ConfigError(
             f"{folder} holds a tuning with other settings, another search space or another seed; "
             "choose another folder, or delete that one"

@@ -37,9 +37,10 @@ class Run:
 
     @property
     def group(self) -> str:
-        """The same for runs that differ in the seed alone (and in name and data folder)."""
+        """The same for runs that differ in the seed alone (and in name, data folder, threads)."""
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
-        content["data"] = {k: v for k, v in self.config.get("data", {}).items() if k != "dir"}
+        for table, key in (("data", "dir"), ("train", "threads")):
+            content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
