@@ -4,12 +4,11 @@ A class files itself under its name when it is defined (`class Foo(Device, name=
 new law or algorithm is one file and no list elsewhere has to be edited.
 """
 
-import difflib
 import importlib
 import pkgutil
 from collections.abc import Iterator
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 
 
 class Registry:
@@ -43,9 +42,7 @@ class Registry:
             return self._load(name)
         if name in self._classes:
             return self._classes[name]
-        close = difflib.get_close_matches(name, self._classes, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"no {self.kind} is called {name!r}; there are: {', '.join(self)}{hint}")
+        raise ConfigError(f"no {self.kind} is called {name!r}; {did_you_mean(name, self)}")
 
     def _load(self, path: str) -> type:
         module, _, attribute = path.partition(":")

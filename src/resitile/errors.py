@@ -5,6 +5,14 @@ nothing else. The command line turns `ConfigError` and `DataError` into exit sta
 request was wrong) and everything else into 1 (it failed on the way).
 """
 
+import difflib
+import functools
+import inspect
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+_Class = TypeVar("_Class", bound=type)
+
 
 class ResitileError(Exception):
     """Base class of the errors below."""
@@ -24,3 +32,32 @@ class CheckpointError(ResitileError):
 
 class UpdateError(ResitileError, RuntimeError):
     """An update that cannot be carried out: NaN gradients, no owner, wrong shapes."""
+
+
+def did_you_mean(name: object, allowed: Iterable[str]) -> str:
+    """What to say of a name that is none of those allowed: the nearest one, and the list."""
+    allowed = list(allowed)
+    close = difflib.get_close_matches(str(name), allowed, n=1)
+    hint = f"did you mean {close[0]!r}? " if close else ""
+    return f"{hint}allowed: {', '.join(allowed) or 'none'}"
+
+
+def refuse_unknown(cls: _Class) -> _Class:
+    """Make a dataclass raise ConfigError, with the nearest name, for an unknown keyword."""
+    init: Any = cls.__init__  # type: ignore[misc]
+    parameters = list(inspect.signature(init).parameters.values())[1:]
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return cls
+    allowed = [p.name for p in parameters]
+
+    @functools.wraps(init)
+    def checked(self: Any, *args: Any, **settings: Any) -> None:
+        for name in settings:
+            if name not in allowed:
+                raise ConfigError(
+                    f"{cls.__name__} has no setting {name!r}; {did_you_mean(name, allowed)}"
+                )
+        init(self, *args, **settings)
+
+    cls.__init__ = checked  # type: ignore[misc]
+    return cls

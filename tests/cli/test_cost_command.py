@@ -4,7 +4,9 @@ import json
 
 import pytest
 
+import resitile as rt
 from resitile.cli import main
+from resitile.models import LeNet5
 
 
 @pytest.fixture
@@ -63,6 +65,89 @@ def test_a_network_and_its_patches(cli):
     assert [*patches.values()] == [576, 64, 1, 1]
 
 
+RUN = """
+label = "three tiles"
+[data]
+batch_size = 4
+[device]
+name = "soft_bounds"
+[algorithm]
+name = "residual_learning"
+tiles = 3
+[convert]
+exclude = ["features.*"]
+"""
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(RUN)
+    return str(path)
+
+
+def test_a_configuration_is_its_network_algorithm_and_batch(cli, run_file):
+    status, out, err = cli(
+        run_file, "--json", "--set", "read_ns=20", "--set", "algorithm.columns=2"
+    )
+    assert (status, err) == (0, "")
+    (found,) = json.loads(out)["runs"]
+    rule = rt.algorithms.ResidualLearning(rt.devices.SoftBounds(), tiles=3, columns=2)
+    model = rt.convert(LeNet5(), rule, exclude=["features.*"])
+    expected = rt.estimate_cost(model, batch=4, primitives={"read_ns": 20})
+    assert found["total"] == expected.total.figures()
+    assert {name: layer["shape"] for name, layer in found["layers"].items()} == {
+        "classifier.1": [128, 512], "classifier.3": [10, 128],
+    }  # fmt: skip
+    for name, cost in expected.layers.items():
+        assert cost.figures().items() <= found["layers"][name].items()
+    assert (found["tiles"], found["batch"]) == (3, 4)
+
+
+def test_the_table_of_a_configuration_and_of_several(cli, run_file):
+    status, out, _ = cli(run_file, "--sample", "1,28,28")
+    assert status == 0
+    assert out.startswith("three tiles: ResidualLearning, 3 tiles, batch 4\n")
+    assert [line.split()[0].strip(",") for line in out.splitlines()[2:]] == [
+        "classifier.1", "classifier.3", "total",
+    ]  # fmt: skip
+    status, out, _ = cli(run_file, run_file)
+    assert status == 0
+    assert [line.startswith("three tiles") for line in out.splitlines()] == [False, True, True]
+
+
+def test_a_schedule_from_the_data_needs_no_training(cli, run_file):
+    arguments = ("--set", "algorithm.schedule=auto", "--json")
+    (auto,) = json.loads(cli(run_file, *arguments)[1])["runs"]
+    (fewer,) = json.loads(cli(run_file, *arguments, "--set", "data.limit=100")[1])["runs"]
+    assert fewer["total"]["update_ns"] > auto["total"]["update_ns"]  # more columns per mini-batch
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--dim", "4"], ["--dim does not go with a configuration"]),
+        (["--batch", "4"], ["--batch", "--set data.batch_size"]),
+        (["--tiles", "4"], ["--tiles", "--set algorithm.tiles"]),
+        (["--set", "algorithm.gama=0.5"], ["did you mean 'gamma'"]),
+        (["--set", "red_ns=1"], ["did you mean 'read_ns'"]),
+        (["--sample", "3,28,28"], ["shape (3, 28, 28)", "channels"]),
+        (["missing.toml"], ["no configuration file missing.toml"]),
+    ],
+)
+def test_wrong_requests_for_a_configuration_are_refused(cli, run_file, arguments, words):
+    status, out, err = cli(run_file, *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ") and err.count("\n") == 1
+    assert all(word in err for word in words), err
+
+
+def test_a_digital_configuration_has_no_cost(cli, tmp_path):
+    (tmp_path / "digital.toml").write_text('[algorithm]\nname = "digital"\n')
+    status, _, err = cli("digital.toml")
+    assert status == 2 and "without tiles" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -77,6 +162,7 @@ def test_a_network_and_its_patches(cli):
         (["--model", "lenet5", "--dim", "4"], ["--dim", "--model"]),
         (["--model", "lenet"], ["'lenet'", "lenet5"]),
         (["--sample", "3,3"], ["--model"]),
+        (["--set", "algorithm.tiles=3"], ["configuration", "read_ns=20"]),
         (["--model", "lenet5", "--sample", "1,x"], ["1,x"]),
     ],
 )

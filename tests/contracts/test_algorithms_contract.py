@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import resitile as rt
+from resitile.errors import ConfigError
 from resitile.nn import AnalogLinear
 
 ALGORITHMS = [
@@ -108,3 +109,17 @@ class TestEveryAlgorithm:
         assert name == type(rule).name
         with pytest.raises(rt.errors.ConfigError, match="has no setting 'learning_rate'"):
             rt.algorithms.create(name, FINE, learning_rate=1)
+
+
+@pytest.mark.parametrize("name", ALGORITHMS)
+def test_unknown_settings_are_refused_with_the_nearest_name(name):
+    rule = rt.algorithms.create(name, FINE)
+    for make in (
+        lambda **s: type(rule)(FINE, **s),
+        lambda **s: rt.algorithms.create(name, FINE, **s),
+    ):
+        for setting in SETTINGS.get(name, {}):
+            with pytest.raises(ConfigError, match=f"did you mean '{setting}'"):
+                make(**{setting[:-1]: 1})
+        with pytest.raises(ConfigError, match="no setting 'zzz'; allowed: "):
+            make(zzz=1)

@@ -5,11 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from resitile.errors import ConfigError
 from resitile.experiments.compare import compare
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
+from resitile.experiments.records import RunFolder
+from resitile.reports import groups, table
 
 MakeConfig = Callable[..., Config]
 
@@ -46,6 +49,34 @@ def test_finished_runs_are_reused_and_others_continued(
     log = Log()
     compare(both, tmp_path / "out", overwrite=True, observer=log)
     assert log.events == [("start", "one", 0), ("start", "two", 0)]
+
+
+def test_the_number_of_threads_is_no_other_setting(make_config: MakeConfig, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    one, two = (make_config("name=one", f"train.threads={n}", digital=True) for n in (1, 2))
+    other = make_config("name=other", "seed=1", "label=one", "train.threads=2", digital=True)
+    compare([one], out)
+    log = Log()
+    folders = compare([two, other], out, observer=log)
+    assert log.events == [("reused", "one", 22), ("start", "other", 0)]
+    (line,) = groups(table(folders))  # one setting with two seeds
+    assert line["seeds"] == [0, 1]
+
+
+def test_an_older_checkpoint_that_counts_threads_is_continued(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = make_config("name=one", "train.threads=1", digital=True)
+    with pytest.raises(RuntimeError, match="crash"):
+        compare([config], tmp_path, observer=Log(crash_in="one"))
+    path = RunFolder(tmp_path / "one").checkpoint
+    state = torch.load(path, weights_only=True)
+    state["config_hash"] = config.former_hash
+    torch.save(state, path)
+    log = Log()
+    compare([make_config("name=one", "train.threads=2", digital=True)], tmp_path, observer=log)
+    assert log.events == [("start", "one", 11)]
+    assert torch.load(path, weights_only=True)["config_hash"] == config.hash
 
 
 def test_a_folder_with_other_settings_stops_it_before_the_first_run(

@@ -20,13 +20,16 @@ MakeConfig = Callable[..., Config]
     [
         ("optimizer.lrr=1", ["optimizer.lrr", "did you mean 'lr'", "decay_every"]),
         ("trian.epochs=1", ["trian", "did you mean 'train'"]),
-        ("algorithm.gama=0.5", ["gama", "gamma"]),
+        ("algorithm.gama=0.5", ["'gama'", "did you mean 'gamma'", "transfer_every"]),
+        ("device.state=4", ["'state'", "did you mean 'states'", "w_min"]),
+        ("device.name=soft_bound", ["did you mean 'soft_bounds'"]),
+        ("algorithm.name=digitl", ["did you mean 'digital'", "single_tile"]),
+        ("device.variation={cycl=0.1}", ["'cycl'", "did you mean 'cycle'"]),
         ("algorithm.gamma=1.2", ["gamma", "(0, 1)", "1.2"]),
         ("algorithm.tiles=2.5", ["tiles", "whole number", "2.5"]),
         ("algorithm.name=residual_lerning", ["residual_lerning", "did you mean"]),
         ("algorithm.class=some.module:Class", ["either", "class"]),
         ("device.states=1", ["states", "at least 2", "got 1"]),
-        ("device.statse=4", ["statse", "states"]),
         ("device.w_min=2", ["w_min=2", "w_min < 0 < w_max"]),
         ("device.w_max=-1", ["w_max=-1", "w_min < 0 < w_max"]),
         ("device.variation=much", ["variation", "'much'", "none"]),
@@ -109,8 +112,9 @@ def test_the_resolved_file_gives_the_same_run(make_config: MakeConfig, tmp_path:
 
 def test_the_hash_follows_what_decides_the_result_only(make_config: MakeConfig) -> None:
     base = make_config()
-    same = ["name=other", "label=other", "data.dir=/elsewhere", "device.states=4.0"]
-    same += ["algorithm.gamma=0.5", "device.variation=default"]  # the defaults, written out
+    same = ["name=other", "label=other", "data.dir=/elsewhere", "train.threads=7"]
+    # the defaults, written out
+    same += ["device.states=4.0", "algorithm.gamma=0.5", "device.variation=default"]
     for setting in same:
         assert make_config(setting).hash == base.hash, setting
     for setting in ("seed=1", "device.states=10", "algorithm.tiles=4", "train.epochs=4"):
@@ -130,7 +134,9 @@ _values = st.one_of(_scalars, st.lists(_scalars, max_size=3))
 _keys = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5)
 _tables = st.recursive(
     st.dictionaries(_keys, _values, max_size=3),
-    lambda inner: st.dictionaries(_keys, st.one_of(_values, inner), max_size=3),
+    lambda inner: st.dictionaries(
+        _keys, st.one_of(_values, inner, st.lists(inner, max_size=2)), max_size=3
+    ),
     max_leaves=6,
 )
 

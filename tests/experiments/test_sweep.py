@@ -108,6 +108,8 @@ def test_shipped_ablations_can_run(path: Path) -> None:
         (SWEEP.replace("seeds = [0, 3]", "seeds = [3, 3]"), "seeds are given twice"),
         (SWEEP.replace("y = [50, 60]", "y = [50]"), "x and y need equal lengths"),
         (SWEEP.replace("optimizer.lr", "optimizer.rate"), "unknown key optimizer.rate"),
+        (SWEEP.replace("seeds =", "seed ="), "unknown key sweep.seed; did you mean .seeds."),
+        (SWEEP.replace("y =", "Y ="), "unknown key sweep.published.0.Y; .*allowed: label"),
         (SWEEP.replace('axis = "learning rate"', ""), "axis"),
         (SWEEP.replace("[0.01, 0.1] }", "[0.01, -1] }"), "greater than or equal to 0"),
     ],

@@ -121,13 +121,14 @@ def test_a_run_that_diverges_counts_as_0(tmp_path: Path, monkeypatch: pytest.Mon
     ("space", "message"),
     [
         ("", "has no .search. table"),
-        ("[search]\n[search.optimizer]\nlr = 3\n", "low and high, or choices|Extra inputs"),
+        ("[search]\n[search.optimizer]\nlr = 3\n", 'unknown key search."optimizer".lr; allowed'),
         ('[search]\n"optimizer.lr" = 3\n', "low and high, or choices; got 3"),
         ('[search]\n"optimizer.lr" = { low = 1 }\n', "give either low and high, or choices"),
         ('[search]\n"optimizer.lr" = { low = 2, high = 1 }\n', "low must be below high"),
         ('[search]\n"optimizer.lr" = { low = 0, high = 1, log = true }\n', "above 0"),
         ('[search]\n"optimizer.lr" = { low = -1.0, high = 1.0 }\n', "greater than or equal to 0"),
         ('[search]\n"optimizer.lrr" = { low = 0.1, high = 1.0 }\n', "unknown key optimizer.lrr"),
+        ('[search]\n"optimizer.lr" = { hig = 1.0 }\n', "unknown key .*hig; did you mean .high."),
         ('[search]\n"train.epochs" = { low = 1, high = 3 }\n', "not a setting that a tuning"),
     ],
 )

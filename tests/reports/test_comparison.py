@@ -47,7 +47,7 @@ def test_another_baseline_by_name_or_label() -> None:
         one, two = groups([*A, *B], name)
         assert one["difference"] == pytest.approx(0.08)
         assert two["difference"] is None
-    with pytest.raises(ConfigError, match="no line is called 'c'; the baseline may be 'a-0'"):
+    with pytest.raises(ConfigError, match="no line is called 'c'; allowed: a-0"):
         groups(A, "c")
 
 

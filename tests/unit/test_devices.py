@@ -146,7 +146,7 @@ class TestRefusals:
             ({"cycle_noise": "mult"}, "multiplicative"),
             ({"log_normal": 1}, "log_normal must be true or false"),
             ({"variation": "some"}, '"default", "none"'),
-            ({"variation": {"dw_mim": 0.1}}, "'dw_mim' is unknown; allowed: dw_min"),
+            ({"variation": {"dw_mim": 0.1}}, "'dw_mim' is unknown; did you mean 'dw_min'"),
             ({"variation": {"dw_min": -0.1}}, "dw_min must be a number >= 0"),
             ({"variation": {"dw_min": float("nan")}}, "dw_min must be a number >= 0"),
         ],
@@ -158,10 +158,14 @@ class TestRefusals:
     def test_unknown_names(self):
         with pytest.raises(ConfigError, match="did you mean 'soft_bounds'"):
             rt.devices.create("soft_bound")
-        with pytest.raises(ConfigError, match="no field 'stats'; allowed: states"):
+        with pytest.raises(ConfigError, match="no field 'stats'; did you mean 'states'"):
             rt.devices.create("soft_bounds", stats=4)
-        with pytest.raises(TypeError):
+        with pytest.raises(
+            ConfigError, match="SoftBounds has no setting 'stats'; did you mean 'st"
+        ):
             rt.devices.SoftBounds(stats=4)
+        with pytest.raises(ConfigError, match="no setting 'stats'; did you mean 'states'"):
+            rt.devices.SoftBounds().replace(stats=4)
 
     @pytest.mark.parametrize("gamma", [-0.1, 1.1])
     def test_slopes_outside_their_range(self, gamma):

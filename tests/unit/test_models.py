@@ -78,7 +78,7 @@ def test_a_network_of_ones_own():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lenet", r"there are: lenet5; did you mean 'lenet5'"),
+        ("lenet", "did you mean 'lenet5'. allowed: lenet5, or your own"),
         ("resnet", r"no model is called 'resnet'"),
         ("no.such.module:Net", "cannot be imported"),
         ("resitile.models:Nothing", "cannot be imported"),

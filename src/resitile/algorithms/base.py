@@ -11,7 +11,7 @@ import numpy as np
 from resitile._registry import Registry
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean, refuse_unknown
 from resitile.tiles import Composite, Vectors
 
 _REGISTRY = Registry("algorithm")
@@ -40,7 +40,7 @@ class Algorithm:
         if not name:
             raise ConfigError(f'name the algorithm: class {cls.__name__}(Algorithm, name="...")')
         cls.name = name
-        dataclass(frozen=True)(cls)
+        refuse_unknown(dataclass(frozen=True)(cls))
         _REGISTRY.add(name, cls)
 
     def __post_init__(self) -> None:
@@ -132,8 +132,7 @@ def create(name: str, device: Device | Sequence[Device], **settings: Any) -> Alg
     for setting in settings:
         if setting not in allowed:
             raise ConfigError(
-                f"algorithm {name!r} has no setting {setting!r}; allowed: "
-                f"{', '.join(allowed) or 'none'}"
+                f"algorithm {name!r} has no setting {setting!r}; {did_you_mean(setting, allowed)}"
             )
     return cls(device, **settings)  # type: ignore[no-any-return]
 

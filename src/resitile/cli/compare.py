@@ -50,7 +50,7 @@ def compare(
     """
     from resitile.cli.output import print_groups, say, stopped
     from resitile.cli.progress import progress
-    from resitile.errors import ConfigError
+    from resitile.errors import ConfigError, did_you_mean
     from resitile.experiments.compare import compare as run_all
     from resitile.experiments.compare import with_seeds
     from resitile.experiments.records import write_atomic, write_json
@@ -62,9 +62,7 @@ def compare(
         wanted = with_seeds(wanted, seeds_of(seeds))
     names = {config.name for config in wanted} | {config.title for config in wanted}
     if baseline is not None and baseline not in names:  # now, not after hours of training
-        raise ConfigError(
-            f"no run is called {baseline!r}; the baseline may be {', '.join(sorted(names))}"
-        )
+        raise ConfigError(f"no run is called {baseline!r}; {did_you_mean(baseline, sorted(names))}")
     folder = out or runs_dir / name
     try:
         with progress() as observer:

@@ -1,5 +1,6 @@
 """`resitile cost`: latency, storage, energy and area of every algorithm."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -7,6 +8,8 @@ import typer
 from resitile.cli.options import Json
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from resitile.cost import Layer, Primitives
 
 _COLUMNS = (
@@ -26,17 +29,32 @@ _DIGITS = {"ns": 1, "nj": 2, "bits": 0, "flops": 0}
 
 
 def cost(
+    configs: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="TOML files of runs: the cost of their networks with their algorithms' settings.",
+            show_default=False,
+        ),
+    ] = None,
     dim: Annotated[
         int | None, typer.Option(min=1, help="One layer of DIM x DIM weights (512 if none).")
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="Layers of a network instead, such as lenet5.")
     ] = None,
-    batch: Annotated[int, typer.Option(help="Samples of a mini-batch.")] = 100,
-    tiles: Annotated[str, typer.Option(help="Tiles of MT-RL: a number, or inf.")] = "inf",
+    batch: Annotated[
+        int | None, typer.Option(help="Samples of a mini-batch; 100 if none.", show_default=False)
+    ] = None,
+    tiles: Annotated[
+        str | None,
+        typer.Option(help="Tiles of MT-RL: a number, or inf (if none).", show_default=False),
+    ] = None,
     samples_per_transfer: Annotated[
-        int, typer.Option(min=1, help="Samples between two column reads (n_s).")
-    ] = 2,
+        int | None,
+        typer.Option(
+            min=1, help="Samples between two column reads (n_s); 2 if none.", show_default=False
+        ),
+    ] = None,
     algorithm: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be repeated.")
     ] = None,
@@ -44,22 +62,58 @@ def cost(
         str | None,
         typer.Option(
             metavar="SHAPE",
-            help="Input of the model, such as 1,28,28: counts all patches of convolutions.",
+            help="Input of the network, such as 1,28,28: counts all patches of convolutions.",
         ),
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="Replace a primitive; may be repeated."),
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Replace a primitive, or with a dot in its name a setting of the configuration; "
+            "may be repeated.",
+        ),
     ] = None,
     published: Annotated[bool, typer.Option(help="Add the printed figures of papers.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare what training costs, from named primitives (docs/cost.md)."""
+    """Compare what training costs, from named primitives (docs/cost.md).
+
+    Without CONFIGS, all algorithms on one layer or network; with one, every layer of its run; with
+    several, one line a run.
+    """
     from resitile.cli.output import print_json
     from resitile.cost import Primitives, describe
+    from resitile.errors import ConfigError
     from resitile.experiments import cost_tables
 
-    primitives = Primitives().with_settings(settings or [])
+    dotted = [text for text in settings or [] if "." in text.partition("=")[0]]
+    primitives = Primitives().with_settings(text for text in settings or [] if text not in dotted)
+    if configs:
+        for option, given, instead in (
+            ("--dim", dim, ""),
+            ("--model", model, ": --set model.name=..."),
+            ("--batch", batch, ": --set data.batch_size=..."),
+            ("--tiles", tiles, ": --set algorithm.tiles=..."),
+            (
+                "--samples-per-transfer",
+                samples_per_transfer,
+                ": --set algorithm.transfer_every=...",
+            ),
+            ("--algorithm", algorithm, ": --set algorithm.name=..."),
+            ("--published", published, ""),
+        ):
+            if given:
+                raise ConfigError(f"{option} does not go with a configuration{instead}")
+        _cost_of_runs(configs, dotted, sample, primitives, as_json)
+        return
+    if dotted:
+        raise ConfigError(
+            f"{dotted[0]!r} is a setting of a configuration: name its file, or a primitive without "
+            "a dot, such as read_ns=20"
+        )
+    batch, tiles = 100 if batch is None else batch, tiles or "inf"
+    samples_per_transfer = samples_per_transfer or 2
     layers = _layers(dim, model, batch, sample, primitives)
     names = list(dict.fromkeys(algorithm or cost_tables.LABELS))
     costs = {
@@ -76,7 +130,7 @@ def cost(
         for name, each in costs.items()
     }
     if not as_json:
-        _print(found)
+        _print("algorithm", [(figures["label"], figures) for figures in found.values()])
         if published:
             _print_published(cost_tables.against_published(), cost_tables.LABELS)
         return
@@ -97,6 +151,35 @@ def cost(
     )
 
 
+def _cost_of_runs(
+    configs: list[Path],
+    settings: list[str],
+    sample: str | None,
+    primitives: "Primitives",
+    as_json: bool,
+) -> None:
+    from resitile.cli.output import print_json, say
+    from resitile.cost import describe
+    from resitile.experiments.config import load
+    from resitile.experiments.run_cost import run_cost
+
+    inputs = _inputs(sample)
+    runs = [run_cost(load(path, settings), primitives, inputs) for path in configs]
+    if as_json:
+        print_json({"runs": runs, "primitives": describe(primitives)})
+    elif len(runs) > 1:
+        _print("run", [(run["label"], run["total"]) for run in runs])
+    else:
+        (run,) = runs
+        tiles = f"{run['tiles']} tile{'s' if run['tiles'] > 1 else ''}"
+        say(f"{run['label']}: {run['algorithm']}, {tiles}, batch {run['batch']}")
+        layers = [
+            (f"{name}, {' x '.join(map(str, layer['shape']))}", layer)
+            for name, layer in run["layers"].items()
+        ]
+        _print("layer", [*layers, ("total", run["total"])])
+
+
 def _layers(
     dim: int | None, model: str | None, batch: int, sample: str | None, primitives: "Primitives"
 ) -> "dict[str, Layer]":
@@ -105,35 +188,44 @@ def _layers(
 
     if model is None:
         if sample is not None:
-            raise ConfigError("--sample is the input of a network; name one with --model")
+            raise ConfigError(
+                "--sample is the input of a network; name one with --model, or a file"
+            )
         dim = dim or 512
         return {f"{dim} x {dim}": layers_of([(dim, dim)], batch, primitives)[0]}
     if dim is not None:
         raise ConfigError("--dim is one layer and --model is a network; give one of them")
-    import torch
-
     from resitile import models
     from resitile.nn.cost import crossbars
 
-    inputs = None
-    if sample is not None:
-        shape = sample.split(",")
-        if not all(part.strip().isdigit() and int(part) > 0 for part in shape):
-            raise ConfigError(f"--sample must be a shape such as 1,28,28; got {sample!r}")
-        inputs = torch.zeros(1, *(int(part) for part in shape))
+    inputs = _inputs(sample)
     found = crossbars(models.create(model), batch, primitives, inputs, digital=True)
     return {name: layer for name, (_, layer) in found.items()}
 
 
-def _print(found: dict[str, dict[str, Any]]) -> None:
+def _inputs(sample: str | None) -> "Tensor | None":
+    """One input of a network, of the shape that --sample names."""
+    import torch
+
+    from resitile.errors import ConfigError
+
+    if sample is None:
+        return None
+    shape = sample.split(",")
+    if not all(part.strip().isdigit() and int(part) > 0 for part in shape):
+        raise ConfigError(f"--sample must be a shape such as 1,28,28; got {sample!r}")
+    return torch.zeros(1, *(int(part) for part in shape))
+
+
+def _print(title: str, lines: list[tuple[str, dict[str, Any]]]) -> None:
     from resitile.cli.output import print_table
 
     rows = []
-    for figures in found.values():
+    for label, figures in lines:
         figures = {**figures, "product_ns": figures["forward_ns"] + figures["backward_ns"]}
         cells = [_shown(figures[key], key, factor) for _, key, factor in _COLUMNS]
-        rows.append([figures["label"], *cells])
-    print_table(["algorithm", *(title for title, _, _ in _COLUMNS)], rows)
+        rows.append([label, *cells])
+    print_table([title, *(column for column, _, _ in _COLUMNS)], rows)
 
 
 def _shown(value: float | None, key: str, factor: float) -> str:

@@ -117,4 +117,6 @@ def _shown(key: str, value: Any) -> str:
         return f"{value:.2f}"
     if key == "wall_s":
         return clock(value)
+    if isinstance(value, list):  # one per tile, coarsest first
+        return ", ".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,13 +1,12 @@
 """The constants that every cost is made of: units, sources, and how a user replaces them."""
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, refuse_unknown
 
 LI = "Li et al. 2025 (arXiv 2510.02516)"
 TABLE_8 = f"{LI}, Table 8 (the perceptron of Nandakumar et al. 2020)"
@@ -19,6 +18,7 @@ def _constant(default: float, unit: str, what: str, source: str, *, zero: bool =
     )
 
 
+@refuse_unknown
 @dataclass(frozen=True)
 class Primitives:
     """Named constants of the hardware; replace any: `Primitives(read_ns=20)`.
@@ -27,7 +27,7 @@ class Primitives:
     each; all are finite and above 0, those that `describe()` marks may be 0.
 
     Raises:
-        ConfigError: if a value lies outside its range.
+        ConfigError: if a name is unknown, or a value lies outside its range.
     """
 
     pulse_ns: float = _constant(5.0, "ns", "one pulse period t_sp on the lines", f"{LI}, Table 5")
@@ -118,14 +118,6 @@ class Primitives:
         Raises:
             ConfigError: if a name is unknown, or a value lies outside its range.
         """
-        known = [f.name for f in dataclasses.fields(self)]
-        for name in changes:
-            if name not in known:
-                close = difflib.get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]!r}?" if close else ""
-                raise ConfigError(
-                    f"no primitive is called {name!r}; allowed: {', '.join(known)}{hint}"
-                )
         return dataclasses.replace(self, **changes)
 
     def with_settings(self, settings: Iterable[str]) -> "Primitives":

@@ -1,13 +1,12 @@
 """What a data set is, and the list of those there are."""
 
-import difflib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from torch import Tensor
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,5 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
             downloaded.
     """
     if name not in _LOADERS:
-        close = difflib.get_close_matches(name, _LOADERS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ConfigError(f"no data set is called {name!r}; there are: {', '.join(names())}{hint}")
+        raise ConfigError(f"no data set is called {name!r}; {did_you_mean(name, names())}")
     return _LOADERS[name](None if data_dir is None else Path(data_dir))

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pooch
 import torch
 from torch import Tensor
 
@@ -87,6 +86,8 @@ class IdxSource:
         return None
 
     def _download(self, file: IdxFile) -> Path:
+        import pooch  # only here: it imports half a web client
+
         url = f"{self.url}{file.name}.gz"
         try:
             path = pooch.retrieve(

@@ -10,7 +10,7 @@ from types import CodeType, FunctionType
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from resitile._registry import Registry
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean, refuse_unknown
 
 _REGISTRY = Registry("device law")
 
@@ -89,7 +89,7 @@ class Device:
         own = [f for f in inspect.get_annotations(cls) if not f.startswith("_")]
         cls.name = name
         cls.law_fields = tuple(own)
-        dataclass(frozen=True, kw_only=True, repr=False)(cls)
+        refuse_unknown(dataclass(frozen=True, kw_only=True, repr=False)(cls))
         cls.__hash__ = Device.__hash__  # type: ignore[method-assign]
         _REGISTRY.add(name, cls)
 
@@ -190,7 +190,9 @@ class Device:
             )
         for entry, value in self.variation.items():
             if entry not in known:
-                raise ConfigError(f"variation of {entry!r} is unknown; allowed: {', '.join(known)}")
+                raise ConfigError(
+                    f"variation of {entry!r} is unknown; {did_you_mean(entry, known)}"
+                )
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not (0 <= value < math.inf):
                 raise ConfigError(f"variation of {entry} must be a number >= 0, got {value!r}")
@@ -279,7 +281,7 @@ def create(name: str, **fields: Any) -> Device:
     for field in fields:
         if field not in allowed:
             raise ConfigError(
-                f"device {name!r} has no field {field!r}; allowed: {', '.join(allowed)}"
+                f"device {name!r} has no field {field!r}; {did_you_mean(field, allowed)}"
             )
     return cls(**fields)  # type: ignore[no-any-return]
 

@@ -3,6 +3,7 @@
 import io
 import pickle
 import zipfile
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -74,8 +75,8 @@ def save(path: Path, learner: Learner, position: Position, config_hash: str) -> 
     write_atomic(path, buffer.getbuffer())
 
 
-def load(path: Path, learner: Learner, config_hash: str) -> Position:
-    """Put a saved state into a freshly built learner.
+def load(path: Path, learner: Learner, hashes: Collection[str]) -> Position:
+    """Put a saved state into a freshly built learner, if it was saved under one of these hashes.
 
     Raises:
         CheckpointError: if the file is missing, damaged, or of another run, device or algorithm.
@@ -87,7 +88,7 @@ def load(path: Path, learner: Learner, config_hash: str) -> Position:
             f"{learner.fingerprint}; resume with the configuration it was saved with, or start "
             "anew with --overwrite"
         )
-    if state["config_hash"] != config_hash:
+    if state["config_hash"] not in hashes:
         raise CheckpointError(
             f"{path} was saved with other settings than those of the config.toml beside it, or by "
             f"another version (resitile {state['resitile']}); put the right file back, or "

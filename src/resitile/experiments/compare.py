@@ -6,7 +6,7 @@ from pathlib import Path
 from resitile.errors import ConfigError
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
-from resitile.experiments.records import RunFolder
+from resitile.experiments.records import RunFolder, writing
 from resitile.experiments.rules import check_folder
 from resitile.experiments.runner import run
 
@@ -56,18 +56,29 @@ def compare(
         The folders of the runs, in the order of `configs`.
 
     Raises:
-        ConfigError: if they do not belong together or a folder holds a run with other settings;
-            all of this is found before the first run begins.
+        ConfigError: if they do not belong together, a folder holds a run with other settings, or
+            another process is writing `out`; all of this is found before the first run begins.
     """
     _check(configs)
     folders = [RunFolder(out / config.name) for config in configs]
+    with writing(out):
+        _run_all(configs, out, folders, overwrite, observer)
+    return [folder.path for folder in folders]
+
+
+def _run_all(
+    configs: Sequence[Config],
+    out: Path,
+    folders: list[RunFolder],
+    overwrite: bool,
+    observer: Observer | None,
+) -> None:
     again = [folder.exists and not overwrite for folder in folders]
     for config, folder, resume in zip(configs, folders, again, strict=True):
         check_folder(config, folder, resume=resume, overwrite=overwrite)
     for config, folder, resume in zip(configs, folders, again, strict=True):
         anew = overwrite and folder.exists
         run(config, out, resume=resume, overwrite=anew, observer=observer)
-    return [folder.path for folder in folders]
 
 
 def _check(configs: Sequence[Config]) -> None:

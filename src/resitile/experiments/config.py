@@ -1,7 +1,6 @@
 """The configuration of a run: read from TOML, checked as a whole, written back in full."""
 
 import dataclasses
-import difflib
 import hashlib
 import json
 import re
@@ -9,17 +8,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from resitile import algorithms, devices
 from resitile.algorithms import Algorithm
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments import tables, toml
 
 DIGITAL = "digital"
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
-_COSMETIC = ("name", "label", "data.dir")
+_COSMETIC = ("name", "label", "data.dir", "train.threads")
 _LATER = {"convert.wear": False}  # younger than some run folders: the default leaves their key
 
 
@@ -41,7 +40,7 @@ class Config(tables.Table):
     seed: int = Field(0, ge=0, lt=2**62)
     data: tables.Data = _all_default(tables.Data)
     model: tables.Model = _all_default(tables.Model)
-    device: tables.Device | None = None
+    device: tables.Devices | None = None
     algorithm: tables.Algorithm
     convert: tables.Convert | None = None
     optimizer: tables.Optimizer = _all_default(tables.Optimizer)
@@ -73,13 +72,24 @@ class Config(tables.Table):
                 keys = ", ".join(self.algorithm.fields)
                 raise ConfigError(f'algorithm "digital" has no settings, got {keys}; remove them')
             return None
+        path, known = self.algorithm.path, [DIGITAL, *algorithms.names()]
+        if ":" not in path and path not in known:
+            raise ConfigError(f"no algorithm is called {path!r}; {did_you_mean(path, known)}")
         if self.device is None:
             raise ConfigError(
                 f"algorithm {self.algorithm.path!r} needs a [device] table, such as "
                 '[device] name = "soft_bounds" states = 4'
             )
-        device = devices.create(self.device.name, **self.device.fields)
-        return algorithms.create(self.algorithm.path, device, **self.algorithm.fields)
+        several = isinstance(self.device, list)
+        made = [
+            devices.create(table.name, **table.fields)
+            for table in (self.device if isinstance(self.device, list) else [self.device])
+        ]
+        rule = algorithms.create(
+            self.algorithm.path, made if several else made[0], **self.algorithm.fields
+        )
+        # The same device for every tile is the same setting as [device].
+        return rule if len(set(made)) > 1 else dataclasses.replace(rule, device=made[0])
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its default filled in; what is None is left out."""
@@ -89,20 +99,30 @@ class Config(tables.Table):
         filled["algorithm"] = {"class" if self.algorithm.class_ else "name": self.algorithm.path}
         if rule is not None and self.device is not None:
             filled["algorithm"] |= {k: v for k, v in _fields(rule).items() if k != "device"}
-            filled["device"] = {"name": self.device.name, **_fields(rule.device)}
+            named = self.device if isinstance(self.device, list) else [self.device]
+            made = rule.device if isinstance(rule.device, tuple) else (rule.device,)
+            parts = [
+                {"name": table.name, **_fields(device)}
+                for table, device in zip(named, made, strict=False)
+            ]
+            filled["device"] = parts if len(parts) > 1 else parts[0]
             filled["convert"] = (self.convert or tables.Convert()).model_dump()
         order = ["name", "label", "seed", *Config.model_fields]
         return {k: _without_none(filled[k]) for k in dict.fromkeys(order) if _given(filled, k)}
 
     def flat(self) -> dict[str, Any]:
         """The settings that decide the result, by dotted key."""
-        flat = {k: v for k, v in _flatten(self.resolved()).items() if k not in _COSMETIC}
-        return {k: v for k, v in flat.items() if k not in _LATER or v != _LATER[k]}
+        return without_cosmetic(_flatten(self.resolved()))
 
     @property
     def hash(self) -> str:
-        """sha256 of the settings that decide the result: all but name, label and data.dir."""
-        return hashlib.sha256(json.dumps(self.flat(), sort_keys=True).encode()).hexdigest()
+        """sha256 of what decides the result: all but name, label, data.dir and train.threads."""
+        return _hash(self.flat())
+
+    @property
+    def former_hash(self) -> str:
+        """The hash by which older checkpoints know their run: it had train.threads in it."""
+        return _hash(self.flat() | {"train.threads": self.train.threads})
 
     def differences(self, other: "Config") -> list[str]:
         """The settings in which another configuration differs, as `key: mine -> other`."""
@@ -140,8 +160,7 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        problems = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{source}: {'; '.join(dict.fromkeys(problems))}") from None
+        raise ConfigError(f"{source}: {tables.explain(error, Config)}") from None
     if not _RUN_NAME.fullmatch(config.name):
         raise ConfigError(
             f"{source}: name={config.name!r} cannot be a folder name: use letters, digits, "
@@ -154,35 +173,15 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     return config
 
 
-def _explain(problem: Any) -> str:
-    """One problem that pydantic found, as a sentence."""
-    path = [str(part) for part in problem["loc"]]
-    where = ".".join(path)
-    if problem["type"] == "extra_forbidden":
-        allowed = _keys(path[:-1])
-        return f"unknown key {where}; {_did_you_mean(path[-1], allowed)}"
-    if problem["type"] == "missing":
-        return f"{where} is missing"
-    if problem["type"] == "model_type":
-        return f"{where} must be a table, got {problem['input']!r}"
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    got = "" if isinstance(problem["input"], dict) else f", got {problem['input']!r}"
-    return f"{where} {message[:1].lower()}{message[1:]}{got}"
+def without_cosmetic(flat: dict[str, Any]) -> dict[str, Any]:
+    """Those of the settings by dotted key that decide the result."""
+    return {
+        k: v for k, v in flat.items() if k not in _COSMETIC and (k not in _LATER or v != _LATER[k])
+    }
 
 
-def _keys(path: list[str]) -> list[str]:
-    """The keys of the table at a path."""
-    if not path:
-        return list(Config.model_fields)
-    name = {"warm_start": "WarmStart"}.get(path[0], path[0].capitalize())
-    table: type[BaseModel] = getattr(tables, name)
-    return list(table.model_fields)
-
-
-def _did_you_mean(key: str, allowed: list[str]) -> str:
-    close = difflib.get_close_matches(key, allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
-    return f"{hint}allowed: {', '.join(allowed)}"
+def _hash(flat: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()
 
 
 def _fields(item: Any) -> dict[str, Any]:
@@ -196,10 +195,14 @@ def _given(filled: dict[str, Any], key: str) -> bool:
 def _without_none(item: Any) -> Any:
     if isinstance(item, dict):
         return {k: _without_none(v) for k, v in item.items() if v is not None}
+    if isinstance(item, list):
+        return [_without_none(part) for part in item]
     return item
 
 
 def _flatten(item: Any, prefix: str = "") -> dict[str, Any]:
+    if isinstance(item, list) and item and all(isinstance(part, dict) for part in item):
+        item = {str(k): part for k, part in enumerate(item)}
     if not isinstance(item, dict):
         # 4 and 4.0 are the same setting.
         whole = isinstance(item, float) and item.is_integer()

@@ -19,7 +19,7 @@ from torch import nn
 from resitile import algorithms
 from resitile.algorithms import Algorithm, auto_schedule
 from resitile.devices import Device
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments.plan_choices import Choice, choices
 from resitile.nn import estimate_cost
 
@@ -71,9 +71,7 @@ def kept_share(key: str, states: float) -> float:
     """
     reference = _reference()
     if key not in reference["kept"]:
-        raise ConfigError(
-            f"no reference runs of {key!r}; there are: {', '.join(reference['kept'])}"
-        )
+        raise ConfigError(f"no reference runs of {key!r}; {did_you_mean(key, reference['kept'])}")
     at = np.log(reference["states"])
     return float(np.interp(math.log(states), at, reference["kept"][key]))
 

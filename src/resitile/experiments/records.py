@@ -11,13 +11,17 @@ import errno
 import json
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 import resitile
-from resitile.errors import CheckpointError, ResitileError
+from resitile.errors import CheckpointError, ConfigError, ResitileError
 
 SCHEMA = 1
 
@@ -62,6 +66,35 @@ class RunFolder:
     def exists(self) -> bool:
         """Whether there is anything in the folder."""
         return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Keep other processes (and this one) from writing a folder at the same time.
+
+    The lock is one of the operating system's, on a hidden file beside the folder: it goes when the
+    process ends, however it ends. The file stays; it means nothing by itself.
+
+    Raises:
+        ConfigError: if another process has it.
+        ResitileError: if the file cannot be made.
+    """
+    folder = folder.absolute()
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f"another process is writing {folder}; nothing was changed: wait until it has "
+            "finished, stop it, or choose another name or folder"
+        ) from None
+    except OSError as error:
+        raise cannot_write(Path(lock.lock_file), error) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def write_atomic(path: Path, content: bytes | memoryview) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 import resitile
 from resitile.errors import UpdateError
 from resitile.experiments import checkpoint, measure, records
+from resitile.experiments import config as configs
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
@@ -54,17 +56,28 @@ def run(
         The content of summary.json.
 
     Raises:
-        ConfigError: if the request is wrong; nothing was touched.
+        ConfigError: if the request is wrong, or another process is writing this folder; nothing
+            was touched.
         Stopped: after Ctrl-C; a checkpoint was saved.
         CheckpointError: if the run cannot be resumed.
         UpdateError: if the loss is no longer finite; the last epoch's checkpoint is kept.
     """
     observer = observer or Observer()
     folder = RunFolder(runs_dir / config.name)
-    finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
-    if finished is not None:
-        observer.finished_before(finished)
-        return finished
+    if not folder.exists:  # a request that is refused leaves nothing behind, no lock either
+        check_folder(config, folder, resume=resume, overwrite=overwrite)
+    with records.writing(folder.path):
+        finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
+        if finished is not None:
+            observer.finished_before(finished)
+            return finished
+        return _train(config, folder, resume, observer, test)
+
+
+def _train(
+    config: Config, folder: RunFolder, resume: bool, observer: Observer, test: bool
+) -> dict[str, Any]:
+    """Train in a folder that is ours."""
     threads = torch.get_num_threads(), resitile.get_num_threads()
     torch.set_num_threads(config.train.threads)
     resitile.set_num_threads(config.train.threads)
@@ -74,7 +87,8 @@ def run(
             task = load_task(config)
             learner = build(config, task)
             if resume:
-                position = checkpoint.load(folder.checkpoint, learner, config.hash)
+                hashes = config.hash, configs.load(folder.config).former_hash
+                position = checkpoint.load(folder.checkpoint, learner, hashes)
                 records.cut_metrics(folder.metrics, position.epoch)
             else:
                 position = begin(config, folder, learner)
@@ -202,14 +216,14 @@ class _Run:
             self.observer.evaluating("test")
             test_accuracy = evaluate(model, self.task.test)[1]
         rule = config.rule()
-        device = None if rule is None else rule.devices()[0]
+        devices = () if rule is None else rule.devices()
         return {
             "schema": records.SCHEMA,
             "name": config.name,
             "algorithm": "Digital" if rule is None else type(rule).__name__,
             "label": config.title,
-            "device": None if device is None else repr(device),
-            "states": None if device is None else device.states,
+            "device": _of_tiles([repr(device) for device in devices], "; ".join),
+            "states": _of_tiles([device.states for device in devices], list),
             "tiles": None if rule is None else rule.count,
             "val_accuracy": val_accuracy,
             "test_accuracy": test_accuracy,
@@ -250,3 +264,8 @@ class _Run:
             f"optimizer.lr (now {self.config.optimizer.lr}). The last good state, after "
             f"{self._saved_steps} steps in all, is kept in {self.folder.checkpoint}"
         )
+
+
+def _of_tiles(values: list[Any], several: Callable[[list[Any]], Any]) -> Any:
+    """What all tiles have in common; else `several` of their values, coarsest tile first."""
+    return several(values) if len(set(values)) > 1 else next(iter(values), None)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, ValidationError, model_validator
 
 from resitile.errors import ConfigError
-from resitile.experiments.tables import Table
+from resitile.experiments.tables import Table, explain
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -84,8 +84,6 @@ def parse(table: Any, source: str) -> dict[str, Dimension]:
         try:
             space[key] = Dimension.model_validate(content)
         except ValidationError as error:
-            problem = error.errors()[0]
-            where = ".".join(["search", f'"{key}"', *(str(part) for part in problem["loc"])])
-            message = problem["msg"].removeprefix("Value error, ")
-            raise ConfigError(f"{source}: {where}: {message}") from None
+            where = f'search."{key}".'
+            raise ConfigError(f"{source}: {explain(error, Dimension, where)}") from None
     return space

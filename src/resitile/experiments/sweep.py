@@ -13,7 +13,7 @@ from resitile.experiments import config as configs
 from resitile.experiments import toml
 from resitile.experiments.config import Config
 from resitile.experiments.search import Value
-from resitile.experiments.tables import Table
+from resitile.experiments.tables import Table, explain
 
 _ONLY = "resitile"  # label of the line of a sweep without series
 
@@ -104,10 +104,7 @@ def load(path: Path, overrides: list[str]) -> Sweep:
     try:
         axis = Axis.model_validate(table)
     except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join(["sweep", *(str(part) for part in problem["loc"])])
-        message = problem["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{path}: {where}: {message}") from None
+        raise ConfigError(f"{path}: {explain(error, Axis, 'sweep.')}") from None
     content.setdefault("name", path.stem)
     for assignment in overrides:
         toml.override(content, assignment)

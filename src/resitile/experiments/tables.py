@@ -2,9 +2,20 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from resitile.errors import did_you_mean
 
 PLATEAU = "plateau"
 
@@ -59,6 +70,17 @@ class Device(Free):
     """`[device]`: name of a device law (or `module:Class`) and its fields."""
 
     name: str
+
+
+def _shape(device: Any) -> str:
+    return "array" if isinstance(device, list) else "table"
+
+
+_SHAPES = ("table", "array")  # pydantic puts them into paths; no key is called so
+Devices = Annotated[  # [device] is that of every tile, [[device]] has one per tile, coarsest first
+    Annotated[Device, Tag("table")] | Annotated[list[Device], Field(min_length=1), Tag("array")],
+    Discriminator(_shape),
+]
 
 
 class Algorithm(Free):
@@ -139,3 +161,37 @@ class Train(Table):
     epochs: int = Field(10, ge=1)
     threads: int = Field(2, ge=1)
     checkpoint_every: int = Field(1, ge=1)
+
+
+def explain(error: ValidationError, table: type[BaseModel], prefix: str = "") -> str:
+    """The problems that pydantic found in a table, as sentences; `prefix` stands before keys."""
+    found = [_sentence(problem, table, prefix) for problem in error.errors()]
+    return "; ".join(dict.fromkeys(found))
+
+
+def _sentence(problem: Any, table: type[BaseModel], prefix: str) -> str:
+    path = [str(part) for part in problem["loc"] if part not in _SHAPES]
+    where = (prefix + ".".join(path)).removesuffix(".")
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {where}; {did_you_mean(path[-1], _keys(table, path[:-1]))}"
+    if problem["type"] == "missing":
+        return f"{where} is missing"
+    if problem["type"] == "model_type":
+        return f"{where} must be a table, got {problem['input']!r}"
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if isinstance(problem["input"], dict):  # of the table as a whole
+        return f"{where}: {message}"
+    got = f", got {problem['input']!r}"
+    return f"{where} {message[:1].lower()}{message[1:]}{got}"
+
+
+def _keys(table: type[BaseModel], path: list[str]) -> list[str]:
+    """The keys of the table at a path; numbers in it count the tables of an array."""
+    for part in path:
+        if part.isdigit():
+            continue
+        kind = table.model_fields[part].annotation
+        table = next(
+            k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, BaseModel)
+        )
+    return list(table.model_fields)

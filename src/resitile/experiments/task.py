@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +12,7 @@ from torch.optim.lr_scheduler import StepLR
 
 import resitile
 from resitile import data, models
+from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.experiments.config import Config
 
@@ -101,21 +103,36 @@ def steps_per_epoch(config: Config, task: Task) -> int:
     return -(-len(task.train) // config.data.batch_size)
 
 
-def build(config: Config, task: Task) -> Learner:
-    """Model and optimizer as they are before the first step; draws from torch's global generator.
+def network(config: Config, steps: Callable[[], int]) -> tuple[nn.Module, Algorithm | None]:
+    """The model before the first step, on tiles unless the run is digital, and its algorithm.
+
+    Args:
+        config: of the run.
+        steps: mini-batches of an epoch; called only if the algorithm's schedule needs them.
 
     Raises:
         ConfigError: if the model is unknown or a setting does not fit it.
     """
     model = models.create(config.model.name)
     rule = config.rule()
+    if rule is None:
+        return model, None
+    if getattr(rule, "schedule", None) == "auto" and rule.steps_per_epoch is None:  # type: ignore[attr-defined]
+        rule = dataclasses.replace(rule, steps_per_epoch=steps())  # type: ignore[call-arg]
+    converting = config.resolved()["convert"]
+    return resitile.convert(model, rule, seed=config.seed, **converting), rule
+
+
+def build(config: Config, task: Task) -> Learner:
+    """Model and optimizer as they are before the first step; draws from torch's global generator.
+
+    Raises:
+        ConfigError: if the model is unknown or a setting does not fit it.
+    """
+    model, rule = network(config, lambda: steps_per_epoch(config, task))
     optimizer_type: type[torch.optim.Optimizer] = torch.optim.SGD
     warm = None
     if rule is not None:
-        if getattr(rule, "schedule", None) == "auto" and rule.steps_per_epoch is None:  # type: ignore[attr-defined]
-            rule = dataclasses.replace(rule, steps_per_epoch=steps_per_epoch(config, task))  # type: ignore[call-arg]
-        converting = config.resolved()["convert"]
-        model = resitile.convert(model, rule, seed=config.seed, **converting)
         optimizer_type = resitile.AnalogSGD
         if config.warm_start is not None:
             warm = resitile.WarmStart(model, **config.warm_start.model_dump())

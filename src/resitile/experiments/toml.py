@@ -1,5 +1,6 @@
 """Reading TOML with clear errors, and writing the plain tables that configurations are made of."""
 
+import copy
 import json
 import re
 import tomllib
@@ -37,7 +38,7 @@ def value(text: str) -> Any:
 
 
 def override(tables: dict[str, Any], assignment: str) -> None:
-    """Carry out one `a.b=c` in place.
+    """Carry out one `a.b=c` in place; in an array of tables, `a.0.b=c` changes one of them.
 
     Raises:
         ConfigError: if it has no `=` or leads through something that is not a table.
@@ -49,30 +50,60 @@ def override(tables: dict[str, Any], assignment: str) -> None:
             f"cannot read the setting {assignment!r}: write it as table.key=value, such as "
             "algorithm.tiles=6"
         )
-    table = tables
-    for depth, key in enumerate(keys[:-1]):
-        table = table.setdefault(key, {})
-        if not isinstance(table, dict):
+    _set(tables, keys, 0, value(text.strip()))
+
+
+def _set(table: Any, keys: list[str], depth: int, new: Any) -> None:
+    """Set the key at `depth` and below; `table` is what the keys before it lead to."""
+    key, here, whole = keys[depth], ".".join(keys[:depth]), ".".join(keys)
+    last = depth == len(keys) - 1
+    if isinstance(table, list) and table and all(isinstance(part, dict) for part in table):
+        if not key.isdigit():  # of every table
+            for part in table:
+                _set(part, keys, depth, copy.deepcopy(new))
+            return
+        if int(key) >= len(table):
             raise ConfigError(
-                f"cannot set {path.strip()}: {'.'.join(keys[: depth + 1])} is not a table"
+                f"cannot set {whole}: {here} has the tables 0 to {len(table) - 1}, got {key}"
             )
-    table[keys[-1]] = value(text.strip())
+        if last:
+            table[int(key)] = new
+        else:
+            _set(table[int(key)], keys, depth + 1, new)
+        return
+    if not isinstance(table, dict):
+        raise ConfigError(f"cannot set {whole}: {here} is not a table")
+    if last:
+        table[key] = new
+    else:
+        _set(table.setdefault(key, {}), keys, depth + 1, new)
 
 
 def write(tables: dict[str, Any]) -> str:
-    """TOML text of nested tables of strings, numbers, truth values and lists of them."""
+    """TOML text of nested tables of strings, numbers, truth values, and lists of these."""
     return "\n".join(_lines(tables, ())).strip() + "\n"
 
 
-def _lines(table: dict[str, Any], path: tuple[str, ...]) -> list[str]:
-    inner = {k: v for k, v in table.items() if isinstance(v, dict)}
-    plain = {k: v for k, v in table.items() if not isinstance(v, dict)}
+def _lines(table: dict[str, Any], path: tuple[str, ...], *, array: bool = False) -> list[str]:
+    inner = {k: v for k, v in table.items() if isinstance(v, dict) or _is_array(v)}
+    plain = {k: v for k, v in table.items() if k not in inner}
     lines = [f"{_key(k)} = {_scalar(v)}" for k, v in plain.items()]
-    if path and (plain or not inner):
-        lines = ["", f"[{'.'.join(map(_key, path))}]", *lines]
+    header = ".".join(map(_key, path))
+    if array:
+        lines = ["", f"[[{header}]]", *lines]
+    elif path and (plain or not inner):
+        lines = ["", f"[{header}]", *lines]
     for name, content in inner.items():
-        lines += _lines(content, (*path, name))
+        several = isinstance(content, list | tuple)
+        for part in content if several else [content]:
+            lines += _lines(part, (*path, name), array=several)
     return lines
+
+
+def _is_array(item: Any) -> bool:
+    """Whether this is an array of tables."""
+    several = isinstance(item, list | tuple) and len(item) > 0
+    return several and all(isinstance(part, dict) for part in item)
 
 
 def _key(key: str) -> str:

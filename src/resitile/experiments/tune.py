@@ -95,13 +95,21 @@ def tune(
         The content of tuning.json: the trials, and which was the best.
 
     Raises:
-        ConfigError: if the folder holds a tuning with other settings.
+        ConfigError: if the folder holds a tuning with other settings, or another process writes it.
         Stopped: after Ctrl-C; call again to go on.
     """
+    folder = out / tuning.name
+    with records.writing(folder):
+        return _tune(tuning, folder, trials, seed, observer)
+
+
+def _tune(
+    tuning: Tuning, folder: Path, trials: int, seed: int, observer: Observer | None
+) -> dict[str, Any]:
+    """The trials, in a folder that is ours."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    folder = out / tuning.name
     done = _begin(tuning, folder, seed)
     # What the file says itself comes first, so that no tuning ends below it.
     flat = tuning.config({}, "given").flat()
@@ -171,7 +179,9 @@ def _begin(tuning: Tuning, folder: Path, seed: int) -> list[dict[str, Any]]:
     if not path.is_file():
         return []
     content = json.loads(path.read_text(encoding="utf-8"))
-    if content["key"] != _key(tuning, seed):
+    key = content["key"]
+    key["run"] = configs.without_cosmetic(key["run"])  # older ones have more in it
+    if key != _key(tuning, seed):
         raise ConfigError(
             f"{folder} holds a tuning with other settings, another search space or another seed; "
             "choose another folder, or delete that one"

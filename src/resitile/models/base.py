@@ -1,6 +1,5 @@
 """The list of networks, and how one is made."""
 
-import difflib
 import importlib
 from collections.abc import Callable
 from typing import TypeVar
@@ -8,7 +7,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 
 _Model = TypeVar("_Model", bound=type[nn.Module])
 _MODELS: dict[str, type[nn.Module]] = {}
@@ -61,10 +60,7 @@ def _find(name: str) -> Callable[[], nn.Module]:
             raise ConfigError(f"model {name!r} cannot be imported: {error}") from error
         return found
     if name not in _MODELS:
-        close = difflib.get_close_matches(name, _MODELS, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
         raise ConfigError(
-            f"no model is called {name!r}; there are: {', '.join(names())}{hint}. Your own: "
-            "module:Class"
+            f"no model is called {name!r}; {did_you_mean(name, names())}, or your own: module:Class"
         )
     return _MODELS[name]

@@ -160,6 +160,11 @@ def _vectors(model: nn.Module, layers: dict[str, Any], sample: Tensor) -> dict[s
     try:
         with torch.no_grad():
             model.eval()(sample[:1])
+    except RuntimeError as error:
+        shape = ", ".join(map(str, sample.shape[1:]))
+        raise ConfigError(
+            f"the network cannot take a sample of shape ({shape}): {error}"
+        ) from error
     finally:
         for module, mode in training.items():
             module.training = mode

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 
 _COLUMNS = (
     ("label", "run"),
@@ -66,8 +66,8 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
     if baseline is not None:
         chosen = next((li for li in lines if baseline in (li["name"], li["label"])), None)
         if chosen is None:
-            names = ", ".join(repr(line["name"]) for line in lines)
-            raise ConfigError(f"no line is called {baseline!r}; the baseline may be {names}")
+            names = [line["name"] for line in lines]
+            raise ConfigError(f"no line is called {baseline!r}; {did_you_mean(baseline, names)}")
     for line in lines:
         line["difference"] = line["difference_ci95"] = None
         if chosen is None or line is chosen:
@@ -126,6 +126,8 @@ def shown(line: dict[str, Any], key: str) -> str:
         return f"{value / 1000:.4g} kB"
     if key == "update_ns":
         return f"{value:.1f} ns"
+    if isinstance(value, list):  # one per tile, coarsest first
+        return ", ".join(f"{part:g}" for part in value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
@@ -139,7 +141,9 @@ def as_csv(lines: Sequence[dict[str, Any]]) -> str:
     stream = io.StringIO()
     writer = csv.DictWriter(stream, keys, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    for line in lines:
+        lists = {key: shown(line, key) for key in keys if isinstance(line.get(key), list)}
+        writer.writerow(line | lists)
     return stream.getvalue()
 
 

@@ -88,6 +88,8 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
         path = f"{prefix}{key}"
+        if isinstance(value, list) and value and isinstance(value[0], dict):  # [[device]]
+            value = {str(k): part for k, part in enumerate(value)}
         found |= _flat(value, f"{path}.") if isinstance(value, dict) else {path: value}
     return found
 
@@ -139,7 +141,8 @@ def _statement(rows: list[dict[str, Any]]) -> str:
     many, one = best(several), best(single)
     text = (
         f"{many['label']} reaches {_percent(many['test_accuracy'])} test accuracy with devices of "
-        f"{many['states']:g} states, the best single tile {_percent(one['test_accuracy'])}"
+        f"{comparison.shown(many, 'states')} states, the best single tile "
+        f"{_percent(one['test_accuracy'])}"
     )
     if digital:
         text += f", digital training {_percent(best(digital)['test_accuracy'])}"

@@ -37,9 +37,10 @@ class Run:
 
     @property
     def group(self) -> str:
-        """The same for runs that differ in the seed alone (and in name and data folder)."""
+        """The same for runs that differ in the seed alone (and in name, data folder, threads)."""
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
-        content["data"] = {k: v for k, v in self.config.get("data", {}).items() if k != "dir"}
+        for table, key in (("data", "dir"), ("train", "threads")):
+            content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -101,7 +102,7 @@ def row(run: Run) -> dict[str, Any]:
         found = {
             "name": run.config.get("name", run.path.name),
             "algorithm": run.config.get("algorithm", {}).get("name"),
-            "states": run.config.get("device", {}).get("states"),
+            "states": _states(run.config.get("device", {})),
             "tiles": run.config.get("algorithm", {}).get("tiles"),
             "val_accuracy": last.get("val_accuracy"),
             "test_accuracy": None,
@@ -116,6 +117,14 @@ def row(run: Run) -> dict[str, Any]:
     pulses = last.get("pulses") or {}
     found["pulses"] = sum(sum(counts) for counts in pulses.values()) if pulses else None
     return found
+
+
+def _states(device: Any) -> Any:
+    """Those of all tiles, or one number per tile where they differ, as in summary.json."""
+    if isinstance(device, dict):
+        return device.get("states")
+    states = [table.get("states") for table in device]
+    return states if len(set(states)) > 1 else states[0]
 
 
 def _text(path: Path) -> str:

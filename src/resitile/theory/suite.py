@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, did_you_mean
 from resitile.theory import measure, toy
 from resitile.theory.schedules import nested_times
 
@@ -23,7 +23,7 @@ def run(parts: list[str], *, quick: bool = False, seed: int = 0, say: Say = lamb
     """
     for part in parts:
         if part not in PARTS:
-            raise ConfigError(f"no part is called {part!r}; choose from {', '.join(PARTS)}")
+            raise ConfigError(f"no part is called {part!r}; {did_you_mean(part, PARTS)}")
     wanted = [part for part in PARTS if part in parts or not parts]
     makers = {"floor": _floor, "contraction": _contraction, "tiles": _tiles, "schedule": _schedule}
     records = {part: makers[part](quick, seed, say) for part in wanted}
