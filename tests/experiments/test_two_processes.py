@@ -103,4 +103,6 @@ def test_a_request_that_is_refused_leaves_nothing_behind(tmp_path: Path) -> None
     (tmp_path / "small.toml").write_text(RUN)
     with pytest.raises(ConfigError, match="no run to resume"):
         run(config_of(tmp_path), tmp_path / "runs", resume=True)
+    with pytest.raises(ConfigError, match="no data set is called"):
+        run(config_of(tmp_path, "data.name=none"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

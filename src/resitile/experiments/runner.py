@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -64,20 +65,32 @@ def run(
     """
     observer = observer or Observer()
     folder = RunFolder(runs_dir / config.name)
-    if not folder.exists:  # a request that is refused leaves nothing behind, no lock either
-        check_folder(config, folder, resume=resume, overwrite=overwrite)
-    with records.writing(folder.path):
+    with ExitStack() as lock:
+        new = not folder.exists
+        if not new:
+            lock.enter_context(records.writing(folder.path))
         finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
         if finished is not None:
             observer.finished_before(finished)
             return finished
-        return _train(config, folder, resume, observer, test)
+
+        def start() -> None:
+            if new:  # only now: a request that is refused leaves nothing behind, no lock either
+                lock.enter_context(records.writing(folder.path))
+                check_folder(config, folder, resume=resume, overwrite=overwrite)
+
+        return _train(config, folder, resume, observer, test, start)
 
 
 def _train(
-    config: Config, folder: RunFolder, resume: bool, observer: Observer, test: bool
+    config: Config,
+    folder: RunFolder,
+    resume: bool,
+    observer: Observer,
+    test: bool,
+    start: Callable[[], None],
 ) -> dict[str, Any]:
-    """Train in a folder that is ours."""
+    """Train in a folder that is ours after `start`, which is called once all else is in order."""
     threads = torch.get_num_threads(), resitile.get_num_threads()
     torch.set_num_threads(config.train.threads)
     resitile.set_num_threads(config.train.threads)
@@ -86,6 +99,7 @@ def _train(
             torch.default_generator.manual_seed(config.seed)
             task = load_task(config)
             learner = build(config, task)
+            start()
             if resume:
                 hashes = config.hash, configs.load(folder.config).former_hash
                 position = checkpoint.load(folder.checkpoint, learner, hashes)
