@@ -107,7 +107,7 @@ def perceptron(settings: Settings, seed: int) -> dict[str, float]:
     rule = {"name": "residual_learning"}
     task = load_task(
         configs.parse(
-            {"name": "-", "seed": seed, "data": data, "device": device, "algorithm": rule}
+            {"name": "adaptive", "seed": seed, "data": data, "device": device, "algorithm": rule}
         )
     )
     images, labels = task.train.images, task.train.labels
@@ -220,7 +220,7 @@ def main() -> None:
     if "perceptron" in parts:
         reference = ({"schedule": "auto"},)
         old = read("perceptron").get("perceptron", {})
-        grid = fixed(((16, 1), (4, 1), (1, 1)))
+        grid = fixed(((16, 1), (2, 1)))
         found = compare(perceptron, grid, "val_accuracy", 1, old, reference)
         show("perceptron", found, "val_accuracy")
         write("perceptron", {"perceptron": found})
