@@ -213,7 +213,7 @@ def main() -> None:
             old = records.get(problem.name, {})
             if old.get("problem") != asdict(problem):
                 old = {}
-            found = compare(problem.run, grid, "error", -1, old)
+            found = compare(problem.run, grid, "error", -1, old, ({"transfer_lr": 0.0},))
             records[problem.name] = {"problem": asdict(problem), **found}
             show(problem.name, found, "error")
             write("least-squares", records)
