@@ -33,7 +33,7 @@ from resitile.nn import AnalogLinear, analog_layers
 
 OUT = Path(__file__).parent.parent / "results" / "adaptive"
 SEEDS = (11, 12, 13)
-RATIOS, STEPS = (2, 5), (0.03, 0.1, 0.3)
+STEPS = (0.03, 0.1, 0.3)  # transfer_lr
 Settings = dict[str, Any]
 Run = Callable[[Settings, int], dict[str, float]]
 
@@ -135,11 +135,11 @@ def perceptron(settings: Settings, seed: int) -> dict[str, float]:
     }
 
 
-def fixed(paces: tuple[tuple[int, int], ...]) -> list[Settings]:
+def fixed(paces: tuple[tuple[int, int], ...], ratios: tuple[int, ...]) -> list[Settings]:
     """The grid: (columns, mini-batches) of the finest tile's transfers, ratio and step."""
     return [
         {"transfer_every": every, "columns": columns, "transfer_ratio": ratio, "transfer_lr": beta}
-        for (columns, every), ratio, beta in itertools.product(paces, RATIOS, STEPS)
+        for (columns, every), ratio, beta in itertools.product(paces, ratios, STEPS)
     ]
 
 
@@ -208,7 +208,7 @@ def main() -> None:
     parts = sys.argv[1:] or ["least-squares", "perceptron"]
     if "least-squares" in parts:
         records = read("least-squares")
-        grid = fixed(((4, 1), (1, 1), (1, 4)))
+        grid = fixed(((4, 1), (1, 1), (1, 4)), (2, 5, 20))
         for problem in PROBLEMS:
             old = records.get(problem.name, {})
             if old.get("problem") != asdict(problem):
@@ -220,7 +220,7 @@ def main() -> None:
     if "perceptron" in parts:
         reference = ({"schedule": "auto"},)
         old = read("perceptron").get("perceptron", {})
-        grid = fixed(((16, 1), (2, 1)))
+        grid = fixed(((16, 1), (2, 1)), (2, 5))
         found = compare(perceptron, grid, "val_accuracy", 1, old, reference)
         show("perceptron", found, "val_accuracy")
         write("perceptron", {"perceptron": found})
