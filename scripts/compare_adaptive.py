@@ -5,8 +5,8 @@
 Same gradient steps, devices, data and seeds for every schedule; the best of the grid is chosen in
 hindsight for each problem (least squares: by the reported error itself; perceptron: by validation
 accuracy). The constants of the adaptive schedule were chosen on the problem called "tuned-on" only.
-Runs that a file already holds are used again: delete it after a change. One thread, about half an
-hour on a shared core.
+Runs that a file already holds are used again: delete it after a change. One thread, about 25
+minutes on a shared core.
 """
 
 import itertools

@@ -8,6 +8,8 @@ m in both, and noise that differs: rho = E[r . r'] / E[|r|^2] is about |m|^2 / |
 target that has settled and up to 1 for one that moves. Steps grow with rho and vanish with it,
 passes take up to 4 times as long. For E[r . r'] one number per column is kept, r . s with signs
 s: over the columns, E[(r . s)(r' . s)] = E[r . r'].
+
+Where it falls short of fixed schedules (4 states, networks): docs/theory.md.
 """
 
 from collections.abc import Sequence
@@ -18,7 +20,7 @@ from resitile.algorithms.base import State
 from resitile.devices import Device
 from resitile.tiles import Composite, Vectors
 
-# Chosen on one problem, least squares with 6 states whose target jumps (docs/method.md).
+# Chosen on one problem, least squares with 6 states whose target jumps (docs/theory.md).
 EVEN = 0.2  # agreement at which step and pace are what the settings say; assumed before a measure
 BIGGEST = 2.0  # times the step, at agreement 0.4 and above
 SLOWEST = 0.25  # times the pace, at agreement 0.05 and below
