@@ -15,11 +15,14 @@ ALGORITHMS = [
     for name in rt.algorithms.names()
     if type(rt.algorithms.create(name, rt.devices.SoftBounds())).__module__.startswith("resitile.")
 ]
+# Settings that make another algorithm of one, as name/setting.
+VARIANTS = ["residual_learning/adaptive"]
 FINE = rt.devices.SoftBounds(states=2000, variation="none")
 G = torch.Generator().manual_seed(0)
 # Settings under which 400 steps are enough; other algorithms must do with their defaults.
 SETTINGS = {
     "residual_learning": {"tiles": 3, "transfer_every": 1, "transfer_ratio": 2},
+    "residual_learning/adaptive": {"tiles": 3, "schedule": "adaptive"},
     # One pulse per read: of 2000 states, 400 reads of every column reach 0.4.
     "tiki_taka_v2": {"columns": 0},
     # Devices this fine hardly forget: the fast tile must turn quickly when its sign does.
@@ -31,7 +34,7 @@ X = torch.randn(400, 4, 8, generator=G)
 
 
 def layer_of(name, device=FINE, shape=(6, 8)):
-    rule = rt.algorithms.create(name, device, **SETTINGS.get(name, {}))
+    rule = rt.algorithms.create(name.split("/")[0], device, **SETTINGS.get(name, {}))
     layer = AnalogLinear(shape[1], shape[0], bias=False, algorithm=rule, seed=5)
     layer.program(torch.zeros(shape))
     return layer
@@ -58,7 +61,7 @@ def threads():
     rt.set_num_threads(before)
 
 
-@pytest.mark.parametrize("name", ALGORITHMS)
+@pytest.mark.parametrize("name", ALGORITHMS + VARIANTS)
 class TestEveryAlgorithm:
     def test_it_learns_least_squares_with_many_states(self, name):
         layer = train(layer_of(name), X)
@@ -103,6 +106,7 @@ class TestEveryAlgorithm:
         assert same(*made)
 
     def test_frozen_settings_by_name(self, name):
+        name = name.split("/")[0]
         rule = rt.algorithms.create(name, FINE)
         assert rule == rt.algorithms.create(name, FINE)
         assert len(rule.devices()) == rule.count

@@ -139,7 +139,7 @@ class TestAutoSchedule:
     ("settings", "message"),
     [
         ({"gamma": "best"}, 'gamma must be a number or "auto"'),
-        ({"schedule": "slow"}, 'schedule must be "periods" or "auto"'),
+        ({"schedule": "slow"}, 'schedule must be "periods", "auto" or "adaptive"'),
         ({"steps_per_epoch": 3}, 'steps_per_epoch is for schedule="auto" only'),
         ({"schedule": "auto", "steps_per_epoch": 0}, "steps_per_epoch must be a whole number"),
         ({"schedule": "auto", "transfer_every": 1}, "transfer_every has no meaning"),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resitile.algorithms import auto_schedule
+from resitile.algorithms import adaptive_schedule, auto_schedule
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.errors import ConfigError
@@ -38,8 +38,10 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         columns: columns moved by one transfer, cyclically; 0 moves the whole matrix, as theory
             does.
         schedule: "periods" as above; "auto" instead fills the coarse tiles one after the other
-            from the finest, one epoch each, and then leaves them as they are. It needs
-            `steps_per_epoch` and takes the place of `WarmStart` and of the three settings above.
+            from the finest, one epoch each, and then leaves them as they are; it needs
+            `steps_per_epoch`. "adaptive" measures how steadily each tile is pushed and sets the
+            periods, and the steps around beta, by that. Either takes the place of `WarmStart`,
+            `transfer_every`, `transfer_ratio` and `columns`.
         steps_per_epoch: mini-batches of an epoch, for schedule="auto" only; the command line
             fills it in.
 
@@ -79,17 +81,21 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         self._validate_schedule()
 
     def _validate_schedule(self) -> None:
-        if self.schedule not in ("periods", "auto"):
-            raise ConfigError(f'schedule must be "periods" or "auto", got {self.schedule!r}')
+        if self.schedule not in ("periods", "auto", "adaptive"):
+            raise ConfigError(
+                f'schedule must be "periods", "auto" or "adaptive", got {self.schedule!r}'
+            )
         check_number("steps_per_epoch", self.steps_per_epoch, 1, whole=True, optional=True)
+        if self.schedule != "auto" and self.steps_per_epoch is not None:
+            raise ConfigError('steps_per_epoch is for schedule="auto" only; leave it out')
         if self.schedule == "periods":
-            if self.steps_per_epoch is not None:
-                raise ConfigError('steps_per_epoch is for schedule="auto" only; leave it out')
             return
         unused = {"transfer_every": 2, "transfer_ratio": 5, "columns": 1}
         for name, default in unused.items():
             if getattr(self, name) != default:
-                raise ConfigError(f'{name} has no meaning with schedule="auto"; leave it out')
+                raise ConfigError(
+                    f'{name} has no meaning with schedule="{self.schedule}"; leave it out'
+                )
 
     @property
     def count(self) -> int:
@@ -113,12 +119,16 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         Returns:
             steps: mini-batches seen. column: next column to read, per source tile. stage: tile
             that a warm start fills now, N when there is none. warm_every, warm_lr: its period
-            and step.
+            and step. With schedule="adaptive" what that keeps, in place of the last three.
         """
-        del shape
-        return {
+        state = {
             "steps": np.zeros(1, dtype=np.int64),
             "column": np.zeros(self.tiles, dtype=np.int64),
+        }
+        if self.schedule == "adaptive":
+            return {**state, **adaptive_schedule.init(self.tiles, shape[1])}
+        return {
+            **state,
             "stage": np.full(1, self.tiles - 1, dtype=np.int64),
             "warm_every": np.ones(1, dtype=np.int64),
             "warm_lr": np.full(1, self.beta(self.tiles - 1), dtype=np.float64),
@@ -128,8 +138,13 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         """One pass of Algorithm 1's loop (lines 7 and 16 to 25)."""
         finest = self.tiles - 1
         scaled = lr if self.scale_transfer_lr else 1.0
-        weight.pulse(finest, batch, lr if self.fast_lr is None else self.fast_lr)
+        alpha = lr if self.fast_lr is None else self.fast_lr
+        weight.pulse(finest, batch, alpha)
         state["steps"] += 1
+        if self.schedule == "adaptive":
+            betas = [scaled * self.beta(n) for n in range(self.tiles)]
+            adaptive_schedule.run(weight, state, batch, alpha, betas)
+            return
         steps, stage = int(state["steps"][0]), int(state["stage"][0])
         if self.schedule == "auto":
             self._fill(weight, state, steps, scaled)
@@ -175,11 +190,21 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         weight.transfer(source, target, column, lr)
         state["column"][source] = (column + 1) % weight.w.shape[1]
 
+    def reset(self, state: State) -> None:
+        """Forget what schedule="adaptive" measured."""
+        if self.schedule == "adaptive":
+            adaptive_schedule.reset(state)
+
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: sum_{k=1}^N 1 / (n_s r^(k-1)), r the `transfer_ratio`.
 
-        The tables have r = n_s. With schedule="auto" it is the rate while tiles are filled.
+        The tables have r = n_s. With schedule="auto" it is the rate while tiles are filled, with
+        "adaptive" the most that can be, for the data decides: give `cost` counted ones.
         """
+        if self.schedule == "adaptive":
+            most = math.inf if self.scale_transfer_lr else 1.0
+            betas = [most * self.beta(n) for n in range(self.tiles)]
+            return adaptive_schedule.most_reads(self.devices(), betas, layer.d_in) / layer.batch
         if self.schedule == "auto":
             return auto_schedule.PASSES * layer.d_in / (self._steps_per_epoch() * layer.batch)
         first = layer.columns_per_sample(self.transfer_every, self.columns)
@@ -188,13 +213,17 @@ class ResidualLearning(Algorithm, name="residual_learning"):
     def work(self, layer: Layer, reads: float) -> Work:
         """Analog SGD, and a read and a pulse train for every transferred column.
 
-        Transfers are counted one after the other [arXiv 2510.02516, Table 5].
+        Transfers are counted one after the other [arXiv 2510.02516, Table 5]. schedule="adaptive"
+        adds the means of |x| and |d|, four operations for every value read, and a number for
+        every column of a source tile.
         """
+        adaptive = self.schedule == "adaptive"
+        own = layer.lines * layer.vectors + 4 * layer.rows * reads
         return Work(
             periods=layer.primitives.train_length * (layer.vectors + reads),
             reads=reads,
-            flops=layer.lines * layer.vectors,
-            storage=layer.lines,
+            flops=layer.lines * layer.vectors + adaptive * own,
+            storage=layer.lines + adaptive * (self.tiles - 1) * layer.d_in,
             tiles=self.tiles,
         )
 
@@ -207,7 +236,7 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         Raises:
             ConfigError: if every tile transfers as often as the finest, or there are no periods.
         """
-        if self.schedule == "auto" or self.transfer_ratio == 1:
+        if self.schedule != "periods" or self.transfer_ratio == 1:
             raise ConfigError(
                 'infinitely many tiles need periods that grow, schedule="periods" and a '
                 f"transfer_ratio of at least 2; got schedule={self.schedule!r}, "

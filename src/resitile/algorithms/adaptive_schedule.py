@@ -1,0 +1,154 @@
+"""schedule="adaptive": transfers clocked by pulses, scaled by whether successive reads agree.
+
+Two things are measured, neither of them per weight. **Pulses received.** A soft-bounds device
+forgets a share D = dw_min / reach of itself with every pulse, so a tile says something new once its
+devices have met 1 / D pulses; it is read over once in that time, and a tile that nothing moves is
+left alone. **Agreement.** A column that was read as r and, a pass later, as r' has a steady part
+m in both, and noise that differs: rho = E[r . r'] / E[|r|^2] is about |m|^2 / |r|^2, 0 for a
+target that has settled and up to 1 for one that moves. Steps grow with rho and vanish with it,
+passes take up to 4 times as long. For E[r . r'] one number per column is kept, r . s with signs
+s: over the columns, E[(r . s)(r' . s)] = E[r . r'].
+
+Where it falls short of fixed schedules (4 states, networks): docs/theory.md.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from resitile.algorithms.base import State
+from resitile.devices import Device
+from resitile.tiles import Composite, Vectors
+
+# Chosen on one problem, least squares with 6 states whose target jumps (docs/theory.md).
+EVEN = 0.2  # agreement at which step and pace are what the settings say; assumed before a measure
+BIGGEST = 2.0  # times the step, at agreement 0.4 and above
+SLOWEST = 0.25  # times the pace, at agreement 0.05 and below
+MOST = 1 / 6  # share of the finest tile's columns read after one mini-batch, at most
+_WINDOW = 64  # reads that the averages reach back over, at least; two passes if those are more
+
+
+def init(tiles: int, d_in: int) -> State:
+    """What the schedule keeps of every source tile (tile 0 is none; its entries stay 0).
+
+    Returns:
+        due: columns owed to the tile's next reads. read: columns read so far. product, power:
+        running means of (r . s)(r' . s) and |r|^2. last: r . s of the last read of each column.
+    """
+    return {
+        "due": np.zeros(tiles, dtype=np.float64),
+        "read": np.zeros(tiles, dtype=np.int64),
+        "product": np.zeros(tiles, dtype=np.float64),
+        "power": np.zeros(tiles, dtype=np.float64),
+        "last": np.zeros((tiles, d_in), dtype=np.float64),
+    }
+
+
+def reset(state: State) -> None:
+    """Forget what was measured: the tiles were programmed."""
+    for name in ("due", "read", "product", "power", "last"):
+        state[name][...] = 0
+
+
+def run(
+    weight: Composite, state: State, batch: Sequence[Vectors], alpha: float, betas: Sequence[float]
+) -> None:
+    """The transfers after a mini-batch that moved the finest tile by `alpha`.
+
+    Args:
+        weight: the tiles.
+        state: as of `init`, and the column pointers.
+        batch: the mini-batch.
+        alpha: its step.
+        betas: step of transfers out of tile n at agreement `EVEN`.
+    """
+    finest, d_in = len(weight.tiles) - 1, weight.w.shape[1]
+    pulses = expected_pulses(batch, alpha, weight.tiles[finest].device, weight.w.shape[0])
+    state["due"][finest] += d_in * min(_part(weight, state, finest, pulses), MOST)
+    for n in range(finest, 0, -1):
+        while state["due"][n] >= 1:
+            state["due"][n] -= 1
+            column = int(state["column"][n])
+            state["column"][n] = (column + 1) % d_in
+            content = weight.read(n, column)
+            step = betas[n] * gain(measure(state, n, column, content))
+            weight.write_column(n - 1, column, content, step)
+            sent = step * float(np.abs(content).mean()) / weight.tiles[n - 1].device.dw_min
+            # Of one column, so this is in columns; never read more often than the source.
+            state["due"][n - 1] += min(_part(weight, state, n - 1, sent), 1.0)
+    state["due"][0] = 0
+
+
+def _part(weight: Composite, state: State, n: int, pulses: float) -> float:
+    """The share of a pass over tile n that `pulses` per device are worth."""
+    return pulses * forgets(weight.tiles[n].device) * pace(agreement(state, n))
+
+
+def forgets(device: Device) -> float:
+    """D: one pulse as a share of the device's reach, at most 1."""
+    return float(min(2 * device.dw_min / (device.w_max - device.w_min), 1.0))
+
+
+def expected_pulses(batch: Sequence[Vectors], alpha: float, device: Device, rows: int) -> float:
+    """Pulses per device that `batch` sends on average: alpha E|x| E|d| / dw_min, summed."""
+    total = 0.0
+    for v in batch:  # blocks of rows
+        mean = float(np.abs(v.x).mean()) * float(np.abs(v.d).mean())
+        total += mean * len(v) * v.d.shape[1] / rows
+    return alpha * total / device.dw_min
+
+
+def measure(state: State, n: int, column: int, content: np.ndarray) -> float:
+    """Take a read of tile n into its averages; returns the agreement.
+
+    In the first pass there is nothing to compare with: agreement `EVEN` is assumed, and then
+    fades like any older read.
+    """
+    d_in = state["last"].shape[1]
+    power = float(np.square(content, dtype=np.float64).sum())
+    projected = float((content * signs(column, content.size)).sum(dtype=np.float64))
+    first = state["read"][n] < d_in
+    product = EVEN * power if first else projected * float(state["last"][n, column])
+    part = 1 / max(_WINDOW, 2 * d_in)
+    state["product"][n] += part * (product - state["product"][n])
+    state["power"][n] += part * (power - state["power"][n])
+    state["last"][n, column] = projected
+    state["read"][n] += 1
+    return agreement(state, n)
+
+
+def agreement(state: State, n: int) -> float:
+    """rho of tile n, at most 1 up to chance; `EVEN` as long as only zeros were read."""
+    power = float(state["power"][n])
+    return float(state["product"][n]) / power if power > 0 else EVEN
+
+
+def gain(rho: float) -> float:
+    """Factor on the step of transfers: rho / EVEN within [0, BIGGEST]."""
+    return min(max(rho / EVEN, 0.0), BIGGEST)
+
+
+def pace(rho: float) -> float:
+    """Factor on the rate of reads: rho / EVEN within [SLOWEST, 1]; a read too soon says less."""
+    return min(max(rho / EVEN, SLOWEST), 1.0)
+
+
+def signs(column: int, rows: int) -> np.ndarray:
+    """Signs (rows,) float32 for a column: row `column` of a Walsh matrix.
+
+    Any 2^k >= rows columns in a row have signs whose cross terms cancel exactly, also where all
+    columns of a tile are alike, as with inputs of one sign.
+    """
+    parity = np.bitwise_count(np.arange(rows) & column) & 1
+    return (1 - 2.0 * parity).astype(np.float32)
+
+
+def most_reads(devices: Sequence[Device], betas: Sequence[float], d_in: int) -> float:
+    """Columns read after one mini-batch at most, if nominal devices are full and agree."""
+    rate, total = MOST * d_in, 0.0
+    for n in range(len(devices) - 1, 0, -1):
+        total += rate
+        source, target = devices[n], devices[n - 1]
+        sent = BIGGEST * betas[n] * max(source.w_max, -source.w_min) / target.dw_min
+        rate *= min(sent * forgets(target), 1.0)
+    return total

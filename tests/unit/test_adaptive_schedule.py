@@ -1,0 +1,212 @@
+"""schedule="adaptive" of ResidualLearning: the rule itself, its clock, its limits, its state."""
+
+import io
+
+import numpy as np
+import pytest
+import torch
+
+import resitile as rt
+from resitile.algorithms import adaptive_schedule as adaptive
+from resitile.cost import Layer
+from resitile.errors import ConfigError
+from resitile.nn import AnalogLinear
+from resitile.tiles.vectors import rows
+
+EVEN, BIGGEST, SLOWEST, MOST = (
+    adaptive.EVEN,
+    adaptive.BIGGEST,
+    adaptive.SLOWEST,
+    adaptive.MOST,
+)
+
+
+def layer_of(tiles=3, shape=(5, 12), device=None, **settings):
+    device = device or rt.devices.SoftBounds(states=4)
+    rule = rt.algorithms.ResidualLearning(device, tiles=tiles, schedule="adaptive", **settings)
+    layer = AnalogLinear(shape[1], shape[0], bias=False, algorithm=rule, scale=1.0, seed=3)
+    layer.program(torch.zeros(shape))
+    return layer
+
+
+def train(layer, steps, goal=0.0, lr=0.3, seed=0):
+    g = torch.Generator().manual_seed(seed)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=lr)
+    for _ in range(steps):
+        x = torch.randn(4, layer.in_features, generator=g)
+        y = goal * x.sum(1, keepdim=True) + torch.randn(4, layer.out_features, generator=g)
+        ((layer(x) - y).square().sum() / 8).backward()
+        optimizer.step()
+    return layer
+
+
+def after(reads):
+    """Agreement of tile 1 after whole passes over 4 columns; `reads` is (passes, rows, 4)."""
+    state = adaptive.init(2, 4)
+    for content in np.asarray(reads, dtype=np.float32):
+        for column in range(4):
+            rho = adaptive.measure(state, 1, column, content[:, column])
+            assert rho == adaptive.agreement(state, 1)
+    return rho
+
+
+class TestRule:
+    content = np.random.default_rng(0).normal(size=(6, 4))
+
+    def test_a_first_pass_says_nothing(self):
+        assert adaptive.agreement(adaptive.init(2, 4), 1) == EVEN
+        assert after([self.content]) == pytest.approx(EVEN)
+        assert (adaptive.gain(EVEN), adaptive.pace(EVEN)) == (1, 1)
+
+    def test_constant_reads_speed_up(self):
+        steady = np.zeros((400, 6, 4)) + np.eye(6)[:, :4]
+        rho = after(steady)
+        assert rho == pytest.approx(1, abs=1e-6)
+        assert (adaptive.gain(rho), adaptive.pace(rho)) == (BIGGEST, 1)
+
+    def test_alternating_reads_stop_transfers_and_slow_reads(self):
+        turning = np.array([(-1) ** k * np.eye(6)[:, :4] for k in range(400)])
+        rho = after(turning)
+        assert rho == pytest.approx(-1, abs=1e-6)
+        assert (adaptive.gain(rho), adaptive.pace(rho)) == (0, SLOWEST)
+
+    def test_noise_has_no_agreement_and_a_steady_part_its_share(self):
+        rng = np.random.default_rng(1)
+        noise = rng.normal(size=(4000, 8, 4))
+        values = [after(noise[k : k + 400]) for k in range(0, 4000, 400)]
+        assert abs(np.mean(values)) < 0.1  # ten values of standard deviation 0.09
+        steady = 6 * np.eye(8)[:, :4]  # 36 of a column's power of 36 + 8
+        assert after(noise[:2000] + steady) == pytest.approx(36 / 44, abs=0.2)
+
+    def test_one_average_step_is_exact(self):
+        state = adaptive.init(2, 1)
+        adaptive.measure(state, 1, 0, np.array([2.0, 1.0], dtype=np.float32))
+        adaptive.measure(state, 1, 0, np.array([1.0, -3.0], dtype=np.float32))
+        # column 0 has signs (1, 1): products 3 * -2; powers 5, then 10; window 64
+        fade = 1 - 1 / 64
+        assert state["power"][1] == pytest.approx((5 * fade + 10) / 64)
+        assert state["product"][1] == pytest.approx((EVEN * 5 * fade - 6) / 64)
+        assert (state["last"][1, 0], state["read"][1]) == (-2, 2)
+
+    @pytest.mark.parametrize("rows_", [1, 5, 8])
+    def test_signs_cancel_cross_terms_over_neighbouring_columns(self, rows_):
+        signs = np.array([adaptive.signs(c, rows_) for c in range(16, 24)])
+        assert (signs.T @ signs == 8 * np.eye(rows_)).all()
+
+    def test_limits(self):
+        for rho in (-3.0, 0.0, 0.1, EVEN, 0.3, 5.0):
+            assert 0 <= adaptive.gain(rho) <= BIGGEST
+            assert SLOWEST <= adaptive.pace(rho) <= 1
+        assert adaptive.gain(EVEN / 2) == adaptive.pace(EVEN / 2) == 0.5
+
+
+class TestClock:
+    def test_expected_pulses_are_those_of_the_engine(self):
+        device = rt.devices.ConstantStep(states=400, variation="none")
+        g = np.random.default_rng(0)
+        x, d = (g.normal(size=(300, k)).astype(np.float32) for k in (12, 5))
+        w = torch.zeros(5, 12)
+        layer = AnalogLinear(
+            12, 5, bias=False, algorithm=rt.algorithms.SingleTile(device), scale=1.0, seed=0
+        )
+        layer.program(w)
+        vectors = rows(x, d)
+        vectors.measure()
+        layer.composite().pulse(0, [vectors], 0.001)
+        expected = adaptive.expected_pulses([vectors], 0.001, device, 5) * w.numel()
+        assert layer.pulses.item() == pytest.approx(expected, rel=0.1)
+
+    def test_blocks_of_rows_count_their_own_rows(self):
+        device = rt.devices.ConstantStep(states=4, variation="none")
+        x = np.ones((2, 3), dtype=np.float32)
+        whole = rows(x, np.ones((2, 4), dtype=np.float32))
+        half = [rows(x, np.ones((2, 2), dtype=np.float32)) for _ in range(2)]
+        assert adaptive.expected_pulses([whole], 0.1, device, 4) == pytest.approx(0.4)
+        assert adaptive.expected_pulses(half, 0.1, device, 4) == pytest.approx(0.4)
+
+    def test_a_tile_that_nothing_moves_is_not_read(self):
+        layer = train(layer_of(fast_lr=0.0), 50)
+        assert layer.transfers.tolist() == [0, 0, 0]
+
+    def test_a_transfer_step_of_0_leaves_the_coarse_tiles_alone(self):
+        layer = train(layer_of(transfer_lr=0.0), 50)
+        assert layer.transfers[2] > 0
+        assert layer.counts[1, :2].tolist() == layer.transfers[:2].tolist() == [0, 0]
+
+    def test_coarser_tiles_are_read_less_and_the_finest_at_most_so_often(self):
+        layer = train(layer_of(tiles=4, transfer_lr=1.0), 200, goal=1.0, lr=5.0)
+        reads = layer.transfers.tolist()
+        assert reads[0] == 0 < reads[1] <= reads[2] <= reads[3]
+        assert reads[3] == int(MOST * 12 * 200)
+        assert (layer.state["due"] < 1).all()
+
+    def test_a_moving_target_is_transferred_sooner_than_a_settled_one(self):
+        reads = []
+        for goal in (0.0, 0.8):
+            layer = layer_of(tiles=2, device=rt.devices.SoftBounds(states=20, variation="none"))
+            train(layer, 400, goal=goal, lr=0.05)
+            reads.append(int(layer.counts[1, 0]))
+        assert reads[1] > 2 * reads[0]
+
+
+class TestState:
+    def test_it_goes_through_a_file_to_the_bit(self):
+        layer = train(layer_of(), 61, goal=0.4)
+        file = io.BytesIO()
+        torch.save(layer.state_dict(), file)
+        file.seek(0)
+        copy = layer_of()
+        copy.load_state_dict(torch.load(file, weights_only=True), strict=True)
+        for one in (layer, copy):
+            train(one, 40, goal=-0.4, seed=1)
+        first, second = layer.state_dict(), copy.state_dict()
+        assert first.keys() == second.keys()
+        assert all(torch.equal(first[k], second[k]) for k in first)
+        assert layer.state["read"][1:].all()
+
+    def test_programming_forgets_what_was_measured(self):
+        layer = train(layer_of(), 60, goal=0.4)
+        assert layer.state["power"].any()
+        layer.program(torch.zeros(5, 12))
+        for name in ("due", "read", "product", "power", "last"):
+            assert not layer.state[name].any()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"transfer_every": 1}, 'transfer_every has no meaning with schedule="adaptive"'),
+        ({"transfer_ratio": 2}, 'transfer_ratio has no meaning with schedule="adaptive"'),
+        ({"columns": 0}, 'columns has no meaning with schedule="adaptive"'),
+        ({"steps_per_epoch": 9}, 'steps_per_epoch is for schedule="auto" only'),
+    ],
+)
+def test_settings_without_a_meaning(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        layer_of(**settings)
+
+
+def test_a_warm_start_does_not_go_with_it():
+    with pytest.raises(ConfigError, match="none of them does"):
+        rt.WarmStart(layer_of())
+
+
+def test_cost():
+    layer = layer_of(tiles=4)
+    rule = layer.algorithm
+    most = rule.reads(Layer(5, 12, batch=4))
+    # two columns of tile 3 after every mini-batch, and beta = 0.1 * 1.2**n doubled, per read
+    ratios = np.cumprod([1, 2 * 0.1 * 1.2**3, 2 * 0.1 * 1.2**2])
+    assert most == pytest.approx(2 / 4 * ratios.sum())
+    train(layer, 200, goal=1.0, lr=5.0)
+    assert layer.transfers.sum() / 800 <= most
+    scaled = layer_of(tiles=4, scale_transfer_lr=True).algorithm
+    assert scaled.reads(Layer(5, 12, batch=4)) == pytest.approx(3 * 2 / 4)
+    fixed = rt.algorithms.ResidualLearning(rule.device, tiles=4)
+    shape = Layer(5, 12, batch=4)
+    own, plain = rule.work(shape, 0.5), fixed.work(shape, 0.5)
+    assert own.storage - plain.storage == 3 * 12
+    assert own.flops - plain.flops == shape.lines + 4 * shape.rows * 0.5
+    assert (own.periods, own.reads) == (plain.periods, plain.reads)
+    with pytest.raises(ConfigError, match='schedule="periods"'):
+        rule.cost_without_end(shape)
