@@ -187,7 +187,7 @@ def test_settings_without_a_meaning(settings, message):
 
 
 def test_a_warm_start_does_not_go_with_it():
-    with pytest.raises(ConfigError, match="none of them does"):
+    with pytest.raises(ConfigError, match="schedule='adaptive' decides itself"):
         rt.WarmStart(layer_of())
 
 

@@ -131,7 +131,7 @@ class TestAutoSchedule:
         layer = layer_of(schedule="auto")
         with pytest.raises(ConfigError, match="needs steps_per_epoch"):
             train(layer, 1)
-        with pytest.raises(ConfigError, match="includes a warm start of its own"):
+        with pytest.raises(ConfigError, match="schedule='auto' decides itself"):
             rt.WarmStart(layer_of(schedule="auto", steps_per_epoch=3))
 
 

@@ -49,16 +49,18 @@ class WarmStart:
         if transfer_lr is not None:
             check_number("transfer_lr", transfer_lr)
         layers = analog_layers(model)
+        for layer in layers.values():
+            schedule = getattr(layer.algorithm, "schedule", "periods")
+            if schedule != "periods":
+                raise ConfigError(
+                    f"schedule={schedule!r} decides itself which tile is filled when; leave "
+                    'WarmStart out, or use schedule="periods"'
+                )
         self._layers = [layer for layer in layers.values() if "stage" in layer.state]
         if not self._layers:
             raise ConfigError(
                 "a warm start needs analog layers that train by ResidualLearning; the model has "
                 f"{len(layers)} analog layers and none of them does"
-            )
-        if any(getattr(layer.algorithm, "schedule", None) == "auto" for layer in self._layers):
-            raise ConfigError(
-                'schedule="auto" includes a warm start of its own; leave WarmStart out, or use '
-                'schedule="periods"'
             )
         counts = {layer.algorithm.count for layer in self._layers}
         if len(counts) > 1:
