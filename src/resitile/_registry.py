@@ -42,7 +42,10 @@ class Registry:
             return self._load(name)
         if name in self._classes:
             return self._classes[name]
-        raise ConfigError(f"no {self.kind} is called {name!r}; {did_you_mean(name, self)}")
+        raise ConfigError(
+            f"no {self.kind} is called {name!r}; {did_you_mean(name, self)}, or your own: "
+            "module:Class"
+        )
 
     def _load(self, path: str) -> type:
         module, _, attribute = path.partition(":")

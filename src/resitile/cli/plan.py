@@ -5,14 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json
+from resitile.cli.options import Json, Overwrite
 
 _Limit = Annotated[float | None, typer.Option(show_default=False)]
 
 
 def plan(
     device_file: Annotated[
-        Path | None, typer.Option("--device", help="TOML file with a [device] table.")
+        Path | None, typer.Option("--device", help="TOML file with a \\[device] table.")
     ] = None,
     states: Annotated[
         float | None, typer.Option(help="Soft-bounds devices of so many states, instead.")
@@ -34,6 +34,7 @@ def plan(
     max_area_mm2: _Limit = None,
     min_accuracy: _Limit = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
+    overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Recommend a method, tiles, gamma and steps; write a run for `resitile train`.
@@ -59,6 +60,8 @@ def plan(
         if not isinstance(table, dict) or "name" not in table:
             raise ConfigError(f'{device_file} needs a [device] table with name = "soft_bounds"')
     device = devices.create(**table)
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
     limits = planning.Limits(
         update_ns=max_latency_ns,
         storage_bytes=None if max_storage_kb is None else 1000 * max_storage_kb,

@@ -10,7 +10,7 @@ from resitile.cli.options import DataDir, Json, Overwrite, RunsDir, Set, Threads
 
 def sweep(
     file: Annotated[
-        Path, typer.Argument(help="TOML file with a [sweep] table.", show_default=False)
+        Path, typer.Argument(help="TOML file with a \\[sweep] table.", show_default=False)
     ],
     settings: Set = None,
     overwrite: Overwrite = False,

@@ -10,7 +10,7 @@ from resitile.cli.options import DataDir, Json, Set, Threads, overrides_of
 
 def tune(
     configs: Annotated[
-        list[Path], typer.Argument(help="TOML files with a [search] table.", show_default=False)
+        list[Path], typer.Argument(help="TOML files with a \\[search] table.", show_default=False)
     ],
     trials: Annotated[int, typer.Option(min=1, help="Trials per file.")] = 12,
     epochs: Annotated[

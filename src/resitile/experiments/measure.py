@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from resitile.algorithms import Algorithm
 from resitile.nn import analog_layers, counted_cost, estimate_cost
 
 _BINS = 40
@@ -37,9 +38,11 @@ def costs(model: nn.Module, batch: int, steps: int) -> dict[str, float]:
     Returns:
         By the algorithm's formula `digital_storage_bytes` and `update_ns` per sample; with the
         transfers that were counted instead of the settings' periods, `counted_update_ns` and
-        `counted_update_nj` per sample. Empty for a digital model.
+        `counted_update_nj` per sample. Empty for a digital model, and for an algorithm that does
+        not state its cost.
     """
-    if not analog_layers(model):
+    layers = analog_layers(model).values()
+    if not layers or any(type(layer.algorithm).work is Algorithm.work for layer in layers):
         return {}
     formula = estimate_cost(model, batch=batch).total
     counted = counted_cost(model, samples=max(1, steps * batch), batch=batch).total

@@ -38,6 +38,11 @@ class RunFolder:
         return self.path / "config.toml"
 
     @property
+    def code(self) -> Path:
+        """Digests of code of the user's own; exists if the run has some."""
+        return self.path / "code.json"
+
+    @property
     def metrics(self) -> Path:
         """One line per epoch and kind."""
         return self.path / "metrics.jsonl"

@@ -4,7 +4,7 @@ import shutil
 from typing import Any
 
 from resitile.errors import ConfigError
-from resitile.experiments import checkpoint, records
+from resitile.experiments import checkpoint, own_code, records
 from resitile.experiments import config as configs
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
@@ -41,6 +41,7 @@ def check_folder(
             f"{folder.path} was started with other settings ({'; '.join(differences)}); resume "
             f"with those ({folder.config}), or use --overwrite or another name"
         )
+    own_code.check(config, folder)
     return records.read_summary(folder)
 
 
@@ -53,6 +54,7 @@ def begin(config: Config, folder: RunFolder, learner: Learner) -> Position:
     except OSError as error:
         raise records.cannot_write(folder.path, error) from error
     records.write_atomic(folder.config, config.toml().encode())
+    own_code.keep(config, folder)
     records.append_metrics(folder.metrics, [])
     position = Position()
     checkpoint.save(folder.checkpoint, learner, position, config.hash)

@@ -1,6 +1,7 @@
 """The tables of a configuration file: which keys there are, their types, ranges and defaults."""
 
 import math
+import os
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -155,11 +156,17 @@ class WarmStart(Table):
         raise ValueError('must be "plateau" or a whole number of at least 1')
 
 
+def _threads() -> int:
+    """2, or what OMP_NUM_THREADS says: on a machine that is shared, one is often faster."""
+    given = os.environ.get("OMP_NUM_THREADS", "")
+    return int(given) if given.isdecimal() and int(given) > 0 else 2
+
+
 class Train(Table):
     """`[train]`: epochs, threads of torch and of the engine, epochs between checkpoints."""
 
     epochs: int = Field(10, ge=1)
-    threads: int = Field(2, ge=1)
+    threads: int = Field(default_factory=_threads, ge=1)
     checkpoint_every: int = Field(1, ge=1)
 
 

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numba import njit, types
 from numba.core.datamodel import models, register_default
+from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.extending import NativeValue, overload, typeof_impl, unbox
 
 from resitile.devices import Device
+from resitile.errors import ConfigError
 from resitile.kernels.random import below, normal
 
 # Layout of the array `spec`, which describes a nominal device and its spread to the kernels.
@@ -71,8 +73,31 @@ def source_id() -> str:
 
 @functools.cache
 def law_of(device: type) -> Law:
-    """The one `Law` of a device class."""
+    """The one `Law` of a device class.
+
+    Raises:
+        ConfigError: if its `q_up` or `q_down` cannot be compiled.
+    """
+    if not device.__module__.startswith("resitile."):
+        _check(device)
     return Law(device)
+
+
+def _check(device: Any) -> None:
+    """Compile a law of the user's own by itself: its errors inside a kernel fill pages."""
+    p = types.UniTuple(types.float32, 2 + len(device.law_fields))
+    for name in ("q_up", "q_down"):
+        function = getattr(device, name)
+        try:
+            njit(function).compile((types.float32, p))
+        except (NumbaError, UnsupportedBytecodeError) as error:
+            place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+            reason = " ".join(str(error).split())[:300]
+            raise ConfigError(
+                f"{name} of the law {device.__qualname__} ({place}) cannot be compiled: {reason} "
+                "... A law computes with numbers and functions of math; import modules at the top "
+                "of its file"
+            ) from error
 
 
 @functools.lru_cache(maxsize=256)

@@ -1,0 +1,99 @@
+"""Laws and algorithms of the user's own, named `module:Class` in a configuration."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from resitile.errors import ConfigError
+from resitile.experiments.compare import compare
+from resitile.experiments.config import Config, load
+from resitile.experiments.records import RunFolder
+from resitile.experiments.runner import run
+
+CODE = """
+import resitile as rt
+
+class Plain(rt.algorithms.Algorithm, name="plain_of_mine"):
+    def step(self, weight, state, batch, lr):
+        weight.pulse(0, batch, lr)
+
+class Importing(rt.Device, name="importing"):
+    @staticmethod
+    def q_up(w, p):
+        import math
+        return 1 - w / p[1]
+
+    @staticmethod
+    def q_down(w, p):
+        return 1 - w / p[0]
+"""
+TOML = """
+[data]
+limit = 60
+validation = 0.3
+[device]
+name = "soft_bounds"
+states = 4
+[algorithm]
+name = "code_of_mine:Plain"
+[train]
+epochs = 1
+threads = 1
+"""
+
+
+@pytest.fixture
+def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module on the path."""
+    (tmp_path / "code").mkdir()
+    file = tmp_path / "code" / "code_of_mine.py"
+    file.write_text(CODE)
+    monkeypatch.syspath_prepend(file.parent)
+    yield file
+    sys.modules.pop("code_of_mine", None)
+
+
+@pytest.fixture
+def make_own(code: Path, tmp_path: Path) -> Callable[..., Config]:
+    """A tiny run of that module's algorithm."""
+    del code
+    file = tmp_path / "own.toml"
+    file.write_text(TOML)
+    return lambda *overrides: load(file, overrides)
+
+
+def test_an_algorithm_that_states_no_cost_trains_and_is_recorded(
+    make_own: Callable[..., Config], tmp_path: Path
+) -> None:
+    summary = run(make_own(), tmp_path)
+    assert summary["test_accuracy"] is not None
+    assert "update_ns" not in summary
+
+
+def test_a_run_of_other_code_is_not_taken_up(
+    make_own: Callable[..., Config], code: Path, tmp_path: Path
+) -> None:
+    config = make_own()
+    (folder,) = compare([config], tmp_path / "runs")
+    assert RunFolder(folder).code.is_file()
+    compare([config], tmp_path / "runs")  # the same code: nothing to do
+    code.write_text(CODE + "# another\n")
+    for again in (
+        lambda: compare([config], tmp_path / "runs"),
+        lambda: run(config, tmp_path / "runs", resume=True),
+    ):
+        with pytest.raises(ConfigError, match="code_of_mine:Plain has changed since"):
+            again()
+    compare([config], tmp_path / "runs", overwrite=True)
+    compare([config], tmp_path / "runs")
+
+
+def test_a_law_that_cannot_be_compiled_is_named(
+    make_own: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = make_own("device.name=code_of_mine:Importing")
+    with pytest.raises(ConfigError, match=r"q_up of the law Importing .*cannot be compiled"):
+        run(config, tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
