@@ -148,3 +148,17 @@ def test_bad_requests(
     assert stopped.value.code == status
     assert message in capsys.readouterr().err
     assert not (tmp_path / "plan.toml").exists()
+
+
+def test_a_file_that_is_there_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from resitile.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plan.toml").write_text("mine")
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", "--states", "4"])
+    assert stopped.value.code == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert (tmp_path / "plan.toml").read_text() == "mine"
