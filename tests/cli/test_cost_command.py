@@ -1,12 +1,15 @@
 """`resitile cost`: what it prints and what it refuses."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 import resitile as rt
 from resitile.cli import main
 from resitile.models import LeNet5
+
+DEMO = Path(__file__).parents[2] / "configs" / "demo"
 
 
 @pytest.fixture
@@ -171,3 +174,11 @@ def test_wrong_requests_are_refused_in_one_line(cli, arguments, words):
     assert (status, out) == (2, "")
     assert err.startswith("error: ") and err.count("\n") == 1
     assert all(word in err for word in words), err
+
+
+def test_of_several_runs_the_digital_ones_are_left_out(cli):
+    files = sorted(str(path) for path in DEMO.glob("*.toml"))
+    status, out, _ = cli(*files)
+    assert status == 0
+    assert "left out, trains without tiles: Digital SGD" in out
+    assert "MT-RL, 6 tiles" in out

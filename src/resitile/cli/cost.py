@@ -164,7 +164,11 @@ def _cost_of_runs(
     from resitile.experiments.run_cost import run_cost
 
     inputs = _inputs(sample)
-    runs = [run_cost(load(path, settings), primitives, inputs) for path in configs]
+    wanted = [load(path, settings) for path in configs]
+    digital = [config.title for config in wanted if config.digital]
+    if len(digital) < len(wanted):  # of digital runs alone, `run_cost` says why there is nothing
+        wanted = [config for config in wanted if not config.digital]
+    runs = [run_cost(config, primitives, inputs) for config in wanted]
     if as_json:
         print_json({"runs": runs, "primitives": describe(primitives)})
     elif len(runs) > 1:
@@ -178,6 +182,8 @@ def _cost_of_runs(
             for name, layer in run["layers"].items()
         ]
         _print("layer", [*layers, ("total", run["total"])])
+    if digital and not as_json:
+        say(f"left out, trains without tiles: {', '.join(digital)}")
 
 
 def _layers(

@@ -96,6 +96,8 @@ def plan(
         rows = [_shown(row, row["key"] == chosen) for row in found["choices"]]
         titles = ["method", "gamma", "predicted", "floor", "update", "storage", "energy", "area"]
         print_table([*titles, ""], rows)
+        if type(device) is not devices.SoftBounds:
+            say(f"accuracies are predicted as for soft bounds of {device.states:g} states")
         say(f"picture: {picture}")
         if chosen is not None:
             say(f"run: {out}")
