@@ -37,9 +37,9 @@ class Run:
 
     @property
     def group(self) -> str:
-        """The same for runs that differ in the seed alone (and in name, data folder, threads)."""
+        """The same for runs that differ in the seed alone (and in what changes no result)."""
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
-        for table, key in (("data", "dir"), ("train", "threads")):
+        for table, key in (("data", "dir"), ("train", "threads"), ("convert", "wear")):
             content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
