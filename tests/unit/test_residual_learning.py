@@ -162,7 +162,7 @@ def test_impossible_settings(settings, message):
 
 
 def test_unknown_settings():
-    with pytest.raises(ConfigError, match="no setting 'gama'; allowed: tiles, gamma"):
+    with pytest.raises(ConfigError, match="no setting 'gama'; did you mean 'gamma'"):
         rt.algorithms.create("residual_learning", DEVICE, gama=0.5)
     with pytest.raises(ConfigError, match="did you mean 'residual_learning'"):
         rt.algorithms.create("residual_lerning", DEVICE)
