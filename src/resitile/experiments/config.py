@@ -80,16 +80,20 @@ class Config(tables.Table):
                 f"algorithm {self.algorithm.path!r} needs a [device] table, such as "
                 '[device] name = "soft_bounds" states = 4'
             )
+        made = [devices.create(table.name, **table.fields) for table in self.devices]
         several = isinstance(self.device, list)
-        made = [
-            devices.create(table.name, **table.fields)
-            for table in (self.device if isinstance(self.device, list) else [self.device])
-        ]
         rule = algorithms.create(
             self.algorithm.path, made if several else made[0], **self.algorithm.fields
         )
         # The same device for every tile is the same setting as [device].
         return rule if len(set(made)) > 1 else dataclasses.replace(rule, device=made[0])
+
+    @property
+    def devices(self) -> list[tables.Device]:
+        """The device tables: none, that of every tile, or one per tile, coarsest first."""
+        if self.device is None:
+            return []
+        return self.device if isinstance(self.device, list) else [self.device]
 
     def resolved(self) -> dict[str, Any]:
         """Every setting with its default filled in; what is None is left out."""
@@ -99,11 +103,10 @@ class Config(tables.Table):
         filled["algorithm"] = {"class" if self.algorithm.class_ else "name": self.algorithm.path}
         if rule is not None and self.device is not None:
             filled["algorithm"] |= {k: v for k, v in _fields(rule).items() if k != "device"}
-            named = self.device if isinstance(self.device, list) else [self.device]
             made = rule.device if isinstance(rule.device, tuple) else (rule.device,)
             parts = [
                 {"name": table.name, **_fields(device)}
-                for table, device in zip(named, made, strict=False)
+                for table, device in zip(self.devices, made, strict=False)
             ]
             filled["device"] = parts if len(parts) > 1 else parts[0]
             filled["convert"] = (self.convert or tables.Convert()).model_dump()

@@ -13,8 +13,7 @@ from resitile.experiments.records import RunFolder
 
 def digests(config: Config) -> dict[str, str]:
     """sha256 of the source file of every `module:Class` that the configuration names."""
-    devices = config.device if isinstance(config.device, list) else [config.device]
-    names = [device.name for device in devices if device is not None]
+    names = [device.name for device in config.devices]
     names += [config.algorithm.path, config.model.name]
     found = {}
     for name in names:

@@ -83,15 +83,21 @@ def law_of(device: type) -> Law:
     return Law(device)
 
 
+@functools.cache
+def _compiled(device: type, name: str) -> Any:
+    """A law's function for compiled code: the check below and the kernels share it."""
+    return njit(getattr(device, name))
+
+
 def _check(device: Any) -> None:
     """Compile a law of the user's own by itself: its errors inside a kernel fill pages."""
     p = types.UniTuple(types.float32, 2 + len(device.law_fields))
     for name in ("q_up", "q_down"):
-        function = getattr(device, name)
         try:
-            njit(function).compile((types.float32, p))
+            _compiled(device, name).compile((types.float32, p))
         except (NumbaError, UnsupportedBytecodeError) as error:
-            place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+            code = getattr(device, name).__code__
+            place = f"{code.co_filename}:{code.co_firstlineno}"
             reason = " ".join(str(error).split())[:300]
             raise ConfigError(
                 f"{name} of the law {device.__qualname__} ({place}) cannot be compiled: {reason} "
@@ -135,13 +141,13 @@ def as_parameters(law, own, j):  # type: ignore[no-untyped-def]
 
 @overload(q_up)  # type: ignore[untyped-decorator]
 def _q_up(law, w, p):  # type: ignore[no-untyped-def]
-    function = njit(_LAWS[law.law_id].q_up)
+    function = _compiled(_LAWS[law.law_id], "q_up")
     return lambda law, w, p: np.float32(function(w, p))
 
 
 @overload(q_down)  # type: ignore[untyped-decorator]
 def _q_down(law, w, p):  # type: ignore[no-untyped-def]
-    function = njit(_LAWS[law.law_id].q_down)
+    function = _compiled(_LAWS[law.law_id], "q_down")
     return lambda law, w, p: np.float32(function(w, p))
 
 
