@@ -170,7 +170,7 @@ def _cost_of_runs(
         wanted = [config for config in wanted if not config.digital]
     runs = [run_cost(config, primitives, inputs) for config in wanted]
     if as_json:
-        print_json({"runs": runs, "primitives": describe(primitives)})
+        print_json({"runs": runs, "left_out": digital, "primitives": describe(primitives)})
     elif len(runs) > 1:
         _print("run", [(run["label"], run["total"]) for run in runs])
     else:
