@@ -28,7 +28,7 @@ FIELDS = 12  # then value, spread of each of the law's own fields
 
 STREAMS = np.uint64(16)  # hashes that one crosspoint may use: the first for every law, then fields
 
-_LAWS: dict[str, Any] = {}  # device classes; Any, as mypy takes a class of dataclasses for unhashable
+_LAWS: dict[str, Any] = {}  # device classes (mypy takes type[Device] for unhashable)
 
 
 class LawType(types.Opaque):  # type: ignore[misc]
