@@ -88,7 +88,7 @@ def _screen_row(
 
 @njit(cache=True, nogil=True, error_model="numpy")  # x / 0 in lanes that are not used
 def pulse_events(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear,
+    law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,
     low, high,
 ):  # fmt: skip
@@ -96,6 +96,7 @@ def pulse_events(
     images, patches = d.shape[0], d.shape[2]
     d_in = offset.size
     rows = high - low
+    key = below(updates, step)
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     t = np.uint64(t)  # unsigned indices: no test for negative ones
     lines = np.empty(d_in, dtype=np.uint32)

@@ -11,11 +11,12 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
+from resitile.kernels.words import larger_magnitude
 
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
 _RARE = np.float32(2**29)  # a line fires with a chance below 1/8
-_MAGNITUDE, _INFINITY = np.int32(0x7FFFFFFF), np.int32(0x7F800000)
+_INFINITY = np.int32(0x7F800000)
 MAX_BITS = 32  # a line's train is one 32-bit word
 
 
@@ -130,85 +131,103 @@ def _max_lines(bits, out):
         for i in range(bits.shape[1]):
             row = bits[n, i]
             for p in range(row.size):
-                largest[p] = max(largest[p], row[p] & _MAGNITUDE)
+                largest[p] = larger_magnitude(largest[p], row[p])
+
+
+@njit(fastmath={"reassoc"})  # an estimate: in whatever order is quick
+def _product(x_max, d_max):
+    total = 0.0
+    for k in range(x_max.size):
+        total += np.float64(x_max[k]) * np.float64(d_max[k])
+    return total
 
 
 @njit(inline="always")
-def _finite(largest):
-    """Integers order like the magnitudes of floats; infinity and NaN are the largest."""
-    top = np.int32(0)
-    for value in largest.flat:
-        top = max(top, value)
-    return top < _INFINITY
+def _summary(largest):
+    """The sum of x_max * d_max; infinite if one of them is infinity or NaN."""
+    bits, top = largest.view(np.int32).reshape(-1), np.int32(0)
+    for k in range(bits.size):  # integers order like the magnitudes of floats; those are the largest
+        top = larger_magnitude(top, bits[k])
+    if top >= _INFINITY:
+        return np.inf
+    total = 0.0
+    for n in range(largest.shape[1]):
+        total += _product(largest[0, n], largest[1, n])
+    return total
 
 
 @njit(cache=True, nogil=True)
 def measure_rows(x, d, largest):
-    """Largest |x| and |d| of a linear layer's vectors; False if one is not finite.
+    """Measure a linear layer's vectors.
 
     Args:
-        x: (n, d_in) seen as int32.
-        d: (n, rows) seen as int32.
-        largest: (2, n) int32, filled: of x, of d.
+        x: (n, d_in) float32.
+        d: (n, rows, 1) float32.
+        largest: (2, n, 1) float32, filled: largest |x|, largest |d| of each vector.
+
+    Returns:
+        The sum of their products; infinity if a number is not finite.
     """
+    x_bits, d_bits, bits = x.view(np.int32), d.view(np.int32), largest.view(np.int32)
     for n in range(x.shape[0]):
         m = np.int32(0)
         for j in range(x.shape[1]):
-            m = max(m, x[n, j] & _MAGNITUDE)
-        largest[0, n] = m
+            m = larger_magnitude(m, x_bits[n, j])
+        bits[0, n, 0] = m
         m = np.int32(0)
         for i in range(d.shape[1]):
-            m = max(m, d[n, i] & _MAGNITUDE)
-        largest[1, n] = m
-    return _finite(largest)
+            m = larger_magnitude(m, d_bits[n, i, 0])
+        bits[1, n, 0] = m
+    return _summary(largest)
 
 
 @njit(inline="always")
-def _widen(source, target, shift):
-    """target[q] = max(target[q], source[q + shift]) as far as both go."""
-    for q in range(max(target.size - shift, 0)):
-        target[q] = max(target[q], source[q + shift])
+def _widen(source, target, shifts):
+    """target[q] = max_k source[q + shifts[k]] as far as both go; the first shift is 0."""
+    target[:] = source
+    for k in range(1, shifts.size):
+        shift = shifts[k]
+        for q in range(max(target.size - shift, 0)):
+            target[q] = larger_magnitude(target[q], source[q + shift])
 
 
 @njit(cache=True, nogil=True)
-def measure_patches(x, starts, lead, last, run, stride, d, largest):
-    """Largest |x| and |d| of a convolution's vectors; False if one is not finite.
+def measure_patches(x, starts, channels, lead, last, run, stride, d, largest):
+    """Measure a convolution's vectors.
 
     The largest |x| of overlapping patches is found without visiting a pixel once per channel, nor
     once per patch: first over channels, then along the last axis of the window, then over the rest.
 
     Args:
-        x: (n, channels, pixels) seen as int32.
+        x: (n, channels * pixels) float32.
         starts: pixel of each patch's first element, (p,); patches come in rows of `run`, the
             neighbours in a row being `stride` pixels apart.
+        channels: see `x`.
         lead: pixel offsets of the window's leading axes.
         last: those of its last axis.
         run, stride: see `starts`.
-        d: (n, rows, p) seen as int32.
-        largest: (2, n, p) int32, filled: of x, of d.
+        d: (n, rows, p) float32.
+        largest: (2, n, p) float32, filled: largest |x|, largest |d| of each vector.
+
+    Returns:
+        The sum of their products; infinity if a number is not finite.
     """
-    plane = np.empty(x.shape[2], dtype=np.int32)
-    wide = np.empty(x.shape[2], dtype=np.int32)
+    pixels = x.shape[1] // channels
+    x_bits, bits = x.view(np.int32), largest.view(np.int32)
+    plane = np.empty(pixels, dtype=np.int32)
+    wide = np.empty(pixels, dtype=np.int32)
     for n in range(x.shape[0]):
         plane[:] = 0
-        for c in range(x.shape[1]):
-            channel = x[n, c]
-            for q in range(plane.size):
-                plane[q] = max(plane[q], channel[q] & _MAGNITUDE)
-        wide[:] = plane
-        for k in range(1, last.size):
-            _widen(plane, wide, last[k])
+        for c in range(channels):
+            channel = x_bits[n, c * pixels : (c + 1) * pixels]
+            for q in range(pixels):
+                plane[q] = larger_magnitude(plane[q], channel[q])
+        _widen(plane, wide, last)
+        _widen(wide, plane, lead)
         for first in range(0, starts.size, run):
-            row = largest[0, n, first : first + run]
-            row[:] = 0
-            for k in range(lead.size):
-                at = starts[first] + lead[k]
-                if stride == 1:
-                    part = wide[at : at + run]
-                    for r in range(run):
-                        row[r] = max(row[r], part[r])
-                else:
-                    for r in range(run):
-                        row[r] = max(row[r], wide[at + r * stride])
-    _max_lines(d, largest[1])
-    return _finite(largest)
+            row = bits[0, n, first : first + run]
+            at = starts[first]
+            for r in range(run):
+                row[r] = plane[at + r * stride]
+    _max_lines(d.view(np.int32), bits[1])
+    return _summary(largest)

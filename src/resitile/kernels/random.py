@@ -14,6 +14,8 @@ from statistics import NormalDist
 import numpy as np
 from numba import njit
 
+from resitile.kernels.words import hash_word
+
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
@@ -21,7 +23,6 @@ _S27, _S30, _S31 = np.uint64(27), np.uint64(30), np.uint64(31)
 _S32 = np.uint64(32)
 _BITS = 12  # of an index into the table of normals
 _TOP, _LOW = np.uint64(64 - _BITS), np.uint64(2**_BITS - 1)
-_A1, _A2, _A3 = np.uint32(0x9E3779B9), np.uint32(0x21F0AAAD), np.uint32(0xD35A2D97)
 
 # What a stream of numbers is for; part of its key, so that no two uses share numbers.
 ROWS, COLUMNS, NOISE = np.uint64(0x1D), np.uint64(0x2E), np.uint64(0x3F)
@@ -53,20 +54,16 @@ def below(key, counter):
 
 
 @njit(inline="always")
-def update_key(seed, kind, tile, step):
-    """The key of one update: `kind` tells gradient pulses (0) from transfers (1)."""
+def update_stream(seed, kind, tile):
+    """The stream of the updates of a tile: `kind` tells gradient pulses (0) from transfers (1)."""
     key = mix(np.uint64(seed) + GOLDEN)
-    key = below(key, np.uint64(tile) * np.uint64(2) + np.uint64(kind) + np.uint64(1))
-    return below(key, np.uint64(step))
+    return below(key, np.uint64(tile) * np.uint64(2) + np.uint64(kind) + np.uint64(1))
 
 
 @njit(inline="always")
 def line_draw(low, high, counter):
     """A number uniform on [0, 2**32] as float32: draw `counter` of the stream (low, high)."""
-    x = np.uint32(np.uint32(counter) * _A1 + low)
-    x = np.uint32((x ^ (x >> np.uint32(16))) * _A2)
-    x = np.uint32((x ^ (x >> np.uint32(15)) ^ high) * _A3)
-    return np.float32(np.uint32(x ^ (x >> np.uint32(15))))
+    return np.float32(hash_word(low, high, np.uint32(counter)))
 
 
 @njit(inline="always")

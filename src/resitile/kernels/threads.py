@@ -6,14 +6,20 @@ kernels compile faster.
 """
 
 import os
-import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from signal import SIGINT
 from typing import Any
+
+# What `signal.signal` and `signal.getsignal` wrap in enumerations, which takes ten times as long as
+# the call itself, twice in every training step.
+from _signal import getsignal
+from _signal import signal as set_handler
 
 from resitile.errors import ConfigError
 
+_SIGINT = int(SIGINT)
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -87,15 +93,15 @@ class uninterrupted:
         self._pending: list[tuple[int, Any]] = []
         self._before: Any = None
         if threading.current_thread() is threading.main_thread():
-            self._before = signal.getsignal(signal.SIGINT)
+            self._before = getsignal(_SIGINT)
         if self._before is not None:
-            signal.signal(signal.SIGINT, self._hold)
+            set_handler(_SIGINT, self._hold)
 
     def _hold(self, number: int, frame: Any) -> None:
         self._pending.append((number, frame))
 
     def __exit__(self, *error: object) -> None:
         if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+            set_handler(_SIGINT, self._before)
         if self._pending and callable(self._before):
             self._before(*self._pending[0])

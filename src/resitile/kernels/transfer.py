@@ -15,7 +15,7 @@ from resitile.kernels.update import refresh, send, slot_key
 
 @njit(cache=True, nogil=True)
 def pulse_column(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear,
+    law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     column, change, lr, bits, manage, manage_length,
 ):  # fmt: skip
     """Add about lr * `change` to one column by pulses: a transfer; returns the pulses fired."""
@@ -29,7 +29,7 @@ def pulse_column(
     )
     if length == 0:
         return 0
-    vector_key = below(key, 1)
+    vector_key = below(below(updates, step), 1)
     limit = threshold(np.float32(1), column_scale)
     # The column line draws as line 0 of its side: it is the only one that can fire.
     open_slots = line_bits(below(vector_key, 2), 0, limit, length)
@@ -55,12 +55,13 @@ def pulse_column(
 
 @njit(cache=True, nogil=True)
 def pulse_matrix(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear,
+    law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     change, lr, bits, manage, manage_length,
 ):  # fmt: skip
     """Add about lr * `change` (d_out, d_in) by pulses, row after row; returns the pulses fired."""
     d_in = tiles.shape[1]
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
+    key = below(updates, step)
     pulses = 0
     for i in range(change.shape[0]):
         x_max = np.float32(0)

@@ -6,7 +6,8 @@ equal to the bit.
 
 Arguments that all share:
     law, spec, table: the device law, its numbers (see `law.py`), the table of normals.
-    device_key, key: streams of the devices and of this update.
+    device_key: stream of the devices.
+    updates, step: stream of the tile's updates, and the number of this one in it; `key` is both.
     tiles: (d_out, d_in, tiles) float32, of which tile `t` is pulsed; what one weight is made
         of lies together, so that refreshing it touches one place in memory.
     coefficients: (tiles,) float64, so that weight = sum_n coefficients[n] * tiles[:, :, n].

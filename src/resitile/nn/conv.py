@@ -5,12 +5,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule, as_array
-from resitile.nn.glue import finish
+from resitile.nn.glue import finish, once
 from resitile.tiles import Vectors, patches
 
 
@@ -24,11 +23,11 @@ class _Conv(torch.autograd.Function):
         return layer.convolve(x, weight, bias)  # type: ignore[no-any-return]
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
         layer = ctx.layer
-        needs_x, needs_w, needs_b = ctx.needs_input_grad[:3]
+        needs_x, needs_w, needs_b, _ = ctx.needs_input_grad
         dx = db = None
         if needs_x:
             layer.tape.check(ctx.at)
@@ -61,7 +60,7 @@ class _AnalogConv(AnalogModule):
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
         elif isinstance(self.padding, str):  # "same": may need one more zero on one side
             x = F.pad(x, self._reversed_padding_repeated_twice)
-        y = finish(self, x, lambda x, bias: _Conv.apply(x, self.weight, bias, self))
+        y = finish(self, x, _Conv.apply)
         return y.squeeze(0) if single else y
 
     @functools.cached_property

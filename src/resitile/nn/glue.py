@@ -1,17 +1,17 @@
 """The few lines of autograd that linear and convolution layers share."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from resitile.nn.analog import AnalogModule
 
 
-def finish(
-    layer: AnalogModule, x: Tensor, product: Callable[[Tensor, Tensor | None], Tensor]
-) -> Tensor:
-    """Run `product(x, bias)` in float32 outside autocast, and apply what a learnt scale needs.
+def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Tensor:
+    """Run `product(x, weight, bias, layer)` in float32 outside autocast, with a learnt scale.
 
     With a learnt scale s the product is multiplied by s / s.detach(), which is 1: it changes no
     value and gives s its gradient.
@@ -19,14 +19,26 @@ def finish(
     if torch.is_autocast_enabled(x.device.type):
         with torch.autocast(x.device.type, enabled=False):
             return finish(layer, x, product)
+    parameters = layer._parameters  # nn.Module's attribute look-up takes as long as a small product
+    weight, bias = parameters["weight"], parameters["bias"]
     kind = x.dtype
     if kind != torch.float32:
         x = x.float()
-    if "scale" not in layer._parameters or not layer.scale.requires_grad:
-        y = product(x, layer.bias)
+    if "scale" not in parameters or not layer.scale.requires_grad:
+        y = product(x, weight, bias, layer)
     else:
         layer.follow_scale()
-        y = product(x, None) * (layer.scale / layer.scale.detach())
-        if layer.bias is not None:
-            y = y + layer.bias.view(-1, *[1] * layer.spatial)
+        y = product(x, weight, None, layer) * (layer.scale / layer.scale.detach())
+        if bias is not None:
+            y = y + bias.view(-1, *[1] * layer.spatial)
     return y if kind == torch.float32 else y.to(kind)
+
+
+def once(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Torch's `once_differentiable`, at no cost where no second derivative is asked for."""
+    careful = once_differentiable(backward)
+
+    def call(ctx: Any, d: Tensor) -> Any:
+        return careful(ctx, d) if torch.is_grad_enabled() else backward(ctx, d)
+
+    return call

@@ -4,12 +4,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule, as_array
-from resitile.nn.glue import finish
+from resitile.nn.glue import finish, once
 from resitile.tiles import Vectors, rows
 
 
@@ -23,16 +22,17 @@ class _Linear(torch.autograd.Function):
         return F.linear(x, weight, bias)
 
     @staticmethod
-    @once_differentiable
+    @once
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, None, Tensor | None, None]:
         x, weight = ctx.saved_tensors
+        needs_x, needs_w, needs_b, _ = ctx.needs_input_grad
         dx = db = None
-        if ctx.needs_input_grad[0]:
+        if needs_x:
             ctx.layer.tape.check(ctx.at)
             dx = d @ weight
-        if ctx.needs_input_grad[2]:
-            db = d.reshape(-1, d.shape[-1]).sum(0)
-        if ctx.needs_input_grad[1]:
+        if needs_b:
+            db = (d if d.dim() == 2 else d.reshape(-1, d.shape[-1])).sum(0)
+        if needs_w:
             ctx.layer.record(ctx.at, x, d)
         return dx, None, db, None
 
@@ -71,7 +71,7 @@ class AnalogLinear(AnalogModule, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(*batch, d_in) -> (*batch, d_out), in the input's own floating-point type."""
-        return finish(self, input, lambda x, bias: _Linear.apply(x, self.weight, bias, self))
+        return finish(self, input, _Linear.apply)
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per batch element (and per any further leading axis)."""

@@ -68,6 +68,7 @@ class Copies:
             raise UpdateError("the gradient of a copy is NaN or infinite; use a smaller step")
         self._vectors.d[0, self._row, np.arange(self.count)] = gradient
         self._vectors.d_max = np.abs(gradient, dtype=np.float32)[None]
+        self._vectors.most = float(self._vectors.d_max.sum())
         return self._vectors
 
     def pulse(self, n: int, gradient: np.ndarray[Any, Any], lr: float) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from resitile.errors import ConfigError
 from resitile.kernels import dense, events, transfer, update
-from resitile.kernels.keys import key_of, stream
+from resitile.kernels.keys import stream, update_key, update_stream
 from resitile.kernels.law import DW_MIN
 from resitile.kernels.threads import get_num_threads, run
 from resitile.tiles.tile import PulseTrain, Tile
@@ -68,6 +68,9 @@ class Composite:
         self.updates, self.pulses, self.transfers = counts
         self._physics = [tile.physics for tile in tiles]
         self._dw_min = [tile.device.dw_min for tile in tiles]
+        self._streams = [
+            [update_stream(seed, kind, n) for n in range(len(tiles))] for kind in (0, 1)
+        ]
         self.rescale(scale)
 
     def rescale(self, scale: float) -> None:
@@ -79,10 +82,13 @@ class Composite:
         """Recompute the whole weight from the tiles."""
         update.compose(self.w, self.coefficients, self.weight)
 
-    def _key(self, n: int, kind: int) -> np.uint64:
-        """The stream of the next update of tile n; no two updates share one."""
+    def _next(self, n: int, kind: int) -> tuple[np.uint64, int]:
+        """Stream and number of the next update of tile n; no two updates share both.
+
+        `kind` tells gradients (0) from transfers (1).
+        """
         self.updates[n] += 1
-        return np.uint64(key_of(self.seed, kind, n, int(self.updates[n])))
+        return self._streams[kind][n], self.updates[n]
 
     def pulse(
         self,
@@ -106,19 +112,17 @@ class Composite:
                 result is the same to the bit.
         """
         for vectors in batch:
-            key = self._key(n, kind=0)
             expected = self._expected(n, vectors, lr)
-            many = path == "dense" or (path == "auto" and expected > _DENSE)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
             large = expected * rows * d_in >= _SPLIT or len(vectors) * (rows + d_in) >= _SPLIT_LINES
             parts = min(get_num_threads(), rows) if large else 1
+            many = path == "dense" or (path == "auto" and expected > _DENSE)
             pulse = self._pulse_dense if many else self._pulse_events
-            self.pulses[n] += pulse(n, vectors, lr, train, key, parts)
+            self.pulses[n] += pulse(n, vectors, lr, train, parts)
 
     def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
         """Expected pulses per device, estimated from a few of the vectors."""
-        most = float(np.dot(vectors.x_max.ravel(), vectors.d_max.ravel()))
-        most *= lr / self._dw_min[n]
+        most = vectors.most * lr / self._dw_min[n]
         if most < 4 * _DENSE:  # far from dense: a quarter of the most is near enough
             return most / 4
         picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
@@ -128,20 +132,19 @@ class Composite:
         mean = float(np.mean(np.abs(x).mean(1) * np.abs(d).mean(1)))
         return lr * mean * len(vectors) / self._dw_min[n]
 
-    def _pulse_events(
-        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64, parts: int
-    ) -> int:
+    def _pulse_events(self, n: int, v: Vectors, lr: float, train: PulseTrain, parts: int) -> int:
         arguments = (
-            *self._physics[n], key, self.w, n, self.coefficients, self.weight, self.wear, v.x,
-            v.starts, v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr),
+            *self._physics[n], *self._next(n, kind=0), self.w, n, self.coefficients, self.weight,
+            self.wear, v.x, v.starts, v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr),
             *train.arguments,
         )  # fmt: skip
+        if parts == 1:
+            return events.pulse_events(*arguments, 0, v.d.shape[1])  # type: ignore[no-any-return]
         blocks = _ranges(v.d.shape[1], parts)
         return int(sum(run([partial(events.pulse_events, *arguments, *b) for b in blocks])))
 
-    def _pulse_dense(
-        self, n: int, v: Vectors, lr: float, train: PulseTrain, key: np.uint64, parts: int
-    ) -> int:
+    def _pulse_dense(self, n: int, v: Vectors, lr: float, train: PulseTrain, parts: int) -> int:
+        key = update_key(*self._next(n, kind=0))
         law, spec, table, device_key = self._physics[n]
         d_in, total = v.offset.size, 0
         chunk = max(1, _CHUNK // d_in)
@@ -211,7 +214,7 @@ class Composite:
             train: how the vector becomes pulses.
         """
         self.pulses[n] += transfer.pulse_column(
-            *self._physics[n], self._key(n, kind=1), self.w, n, self.coefficients, self.weight,
+            *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,
             self.wear, column, change, float(lr), *train.arguments,
         )  # fmt: skip
 
@@ -231,7 +234,7 @@ class Composite:
             train: how each row becomes pulses.
         """
         self.pulses[n] += transfer.pulse_matrix(
-            *self._physics[n], self._key(n, kind=1), self.w, n, self.coefficients, self.weight,
+            *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,
             self.wear, change, float(lr), *train.arguments,
         )  # fmt: skip
 

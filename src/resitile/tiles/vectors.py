@@ -5,6 +5,7 @@ has `x[n, starts[p] + offset[j]]` on column j and `d[n, i, p]` on row i. Patches
 the input that the layer already has; nothing is copied out of it.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -33,6 +34,7 @@ class Vectors:
         turned: (d_in,) uint8, not 0 where a column's x counts with the other sign; an algorithm
             with choppers sets it.
         x_max, d_max: (n, p) float32, largest |x| and |d| of every vector; see `measure`.
+        most: sum of x_max * d_max over the vectors.
     """
 
     x: np.ndarray
@@ -44,6 +46,7 @@ class Vectors:
     turned: np.ndarray = field(init=False, repr=False)
     x_max: np.ndarray = field(init=False, repr=False)
     d_max: np.ndarray = field(init=False, repr=False)
+    most: float = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         self.turned = _no_turns(self.offset.size)
@@ -58,24 +61,19 @@ class Vectors:
             UpdateError: if an input or a gradient is NaN or infinite.
         """
         n, _, p = self.d.shape
-        largest = np.empty((2, n, p), dtype=np.int32)
-        x, d = self.x.view(np.int32), self.d.view(np.int32)
-        if not largest.size:
-            fine = True
-        elif self.window is None:
-            fine = lines.measure_rows(x, d.reshape(n, -1), largest.reshape(2, n))
+        largest = np.empty((2, n, p), dtype=np.float32)
+        if self.window is None:
+            self.most = lines.measure_rows(self.x, self.d, largest)
         else:
-            channels, lead, last, run, stride = self.window
-            planes = x.reshape(n, channels, -1)
-            fine = lines.measure_patches(
-                planes, self.starts, lead, last, run, stride, d, largest
-            )  # fmt: skip
-        if not fine:
+            self.most = lines.measure_patches(
+                self.x, self.starts, *self.window, self.d, largest
+            )
+        if not math.isfinite(self.most):
             raise UpdateError(
                 "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
                 "changed. Lower the learning rate or look for the operation that made them"
             )
-        self.x_max, self.d_max = largest.view(np.float32)
+        self.x_max, self.d_max = largest
 
     def outer(self) -> np.ndarray:
         """sum_v d_v x_v^T, (rows, d_in) float32: the gradient, computed digitally.
