@@ -13,7 +13,7 @@ from resitile.kernels.random import below, cycle_levels
 from resitile.kernels.update import ONE, refresh, slot_key
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def list_columns(
     key, first, x, starts, offset, turned, x_max, d_max, lr, dw_min, bits, manage,
     manage_length, lines, words, spans, scales, lengths,
@@ -24,6 +24,7 @@ def list_columns(
     `sample_columns` orders them, and spans[v] = (positive, negative) counts.
     """
     flags = np.zeros((offset.size + 7) // 8, dtype=np.uint64)
+    found = np.empty(offset.size, dtype=np.uint32)
     patches = starts.size
     for v in range(lengths.size):
         n, p = (first + v) // patches, (first + v) % patches
@@ -35,7 +36,7 @@ def list_columns(
         if length:
             spans[v] = sample_columns(
                 below(key, first + v + 1), x, n, starts[p], offset, turned, x_max[n, p], column,
-                length, lines[v], words[v], flags,
+                length, lines[v], words[v], flags, found,
             )  # fmt: skip
 
 
@@ -61,7 +62,7 @@ def _cross_row(
         row[j] = pulse(law, row[j], up, p, step[j], step[j], cycle, additive, xi)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def pulse_rows(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
     lines, words, spans, scales, lengths, d, row0, low, high,
@@ -70,7 +71,7 @@ def pulse_rows(
     patches, d_in = d.shape[2], lines.shape[1]
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     first_own, _, _ = crosspoint(law, spec, device_key, 0, table)
-    own = np.empty((d_in, len(first_own)), dtype=np.float32)
+    own = np.empty((len(first_own), d_in), dtype=np.float32)
     step_up = np.empty(d_in, dtype=np.float32)
     step_down = np.empty(d_in, dtype=np.float32)
     chosen = np.empty(d_in, dtype=np.uint32)
@@ -86,7 +87,7 @@ def pulse_rows(
         for j in range(d_in):
             p, step_up[j], step_down[j] = crosspoint(law, spec, device_key, at * d_in + j, table)
             for k in range(len(p)):
-                own[j, k] = p[k]
+                own[k, j] = p[k]
         for v in range(lengths.size):
             if spans[v, 0] + spans[v, 1] == 0:
                 continue

@@ -9,13 +9,23 @@ import math
 import numpy as np
 from numba import njit
 
+from resitile.kernels import burst
 from resitile.kernels.crosspoint import crosspoint
 from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
-from resitile.kernels.lines import MAX_BITS, line_bits, row_key, sample_columns, threshold, train
+from resitile.kernels.lines import (
+    MAX_BITS,
+    line_bits,
+    list_hits,
+    row_key,
+    sample_columns,
+    threshold,
+    train,
+)
 from resitile.kernels.random import below, halves, line_draw
 from resitile.kernels.update import ONE, refresh, send, slot_key
 
 _BLOCK = 64  # vectors screened together for rows that fire
+_LIST = 1024  # devices listed before their pulses are sent
 
 
 @njit(inline="always")
@@ -44,46 +54,63 @@ def _trains(lr, x_max, d_max, dw_min, bits, manage, manage_length, lengths, rows
 
 @njit(inline="always")
 def _screen_one(d, low, key, scale, length, eights, fired, slots):
-    """Rows that fire for one vector, side by side in `d`, and in which slots; their number."""
-    hit, count = eights.view(np.uint8), 0
-    first, second = halves(row_key(key))
+    """Rows that fire for one vector, side by side in `d`, and in which slots; their number.
+
+    `slots` is left alone where the train has one slot.
+    """
     if length == 1:  # the common case with few states; this loop vectorises
+        hit = eights.view(np.uint8)
+        first, second = halves(row_key(key))
         for i in range(d.size):
             limit = threshold(d[i], scale)
             hit[i] = line_draw(first, second, (low + i) * MAX_BITS) < limit
-    for eight in range(eights.size):
-        if length == 1 and eights[eight] == 0:
-            continue
-        for i in range(8 * eight, min(8 * eight + 8, d.size)):
-            word = np.uint32(hit[i])
-            if length > 1:
-                word = line_bits(row_key(key), low + i, threshold(d[i], scale), length)
-            if word:
-                fired[count], slots[count] = i, word
-                count += 1
+        return list_hits(eights, fired)
+    count = 0
+    for i in range(d.size):
+        word = line_bits(row_key(key), low + i, threshold(d[i], scale), length)
+        if word:
+            fired[count], slots[count] = i, word
+            count += 1
     return count
 
 
-@njit(inline="always")
-def _screen_row(
-    d, i, line, longest, keys, key_low, key_high, scales, lengths, eights, fired, slots, count
-):
-    """Add row `i` to the lists of those vectors of a block for which it fires."""
+@njit(cache=True, nogil=True)  # not inlined: the compiler then sees that it can vectorise
+def _screen_block(
+    d, begin, end, low, high, longest, keys, key_low, key_high, scales, lengths, eights, found,
+    fired, slots, count,
+):  # fmt: skip
+    """Rows low to high of `d` (rows, vectors) that fire for vectors begin to end, into lists."""
     hit = eights.view(np.uint8)
-    if longest == 1:  # as above
-        for r in range(d.size):
-            limit = threshold(d[r], scales[r])
-            hit[r] = line_draw(key_low[r], key_high[r], line * MAX_BITS) < limit
-    for eight in range(eights.size):
-        if longest == 1 and eights[eight] == 0:
+    eights[:] = 0
+    for i in range(high - low):
+        line = low + i
+        row = d[line, begin:end]
+        if longest == 1:  # as above
+            for r in range(row.size):
+                limit = threshold(row[r], scales[r])
+                hit[r] = line_draw(key_low[r], key_high[r], line * MAX_BITS) < limit
+            for k in range(list_hits(eights, found)):
+                r = found[k]
+                fired[r, count[r]] = i
+                count[r] += ONE
             continue
-        for r in range(8 * eight, min(8 * eight + 8, d.size)):
-            word = np.uint32(hit[r])
-            if longest > 1:
-                word = line_bits(row_key(keys[r]), line, threshold(d[r], scales[r]), lengths[r])
+        for r in range(row.size):
+            word = line_bits(row_key(keys[r]), line, threshold(row[r], scales[r]), lengths[r])
             if word:
                 fired[r, count[r]], slots[r, count[r]] = i, word
                 count[r] += ONE
+
+
+@njit(inline="always")
+def _by_sign(d, fired, count, order):
+    """Sort rows by the sign of their d: first those above 0, their number is returned."""
+    front, back = np.uint64(0), np.uint64(0)
+    for m in range(count):
+        order[front] = fired[m]  # both ends are written, one of them counts
+        order[np.uint64(count - 1) - back] = fired[m]
+        front += np.uint64(d[fired[m]] > 0)
+        back += np.uint64(not d[fired[m]] > 0)
+    return np.int64(front)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # x / 0 in lanes that are not used
@@ -102,11 +129,13 @@ def pulse_events(
     lines = np.empty(d_in, dtype=np.uint32)
     words = np.empty(d_in, dtype=np.uint32)
     flags = np.zeros((d_in + 7) // 8, dtype=np.uint64)
+    found = np.empty(d_in, dtype=np.uint32)
     # Which rows fire for each vector of a block, and in which slots: short lists, mostly empty.
     block = min(_BLOCK, patches)
     fired = np.empty((block, rows), dtype=np.uint32)
     slots = np.empty((block, rows), dtype=np.uint32)
     count = np.zeros(block, dtype=np.uint32)
+    order = np.empty(max(block, rows), dtype=np.uint32)
     eights = np.zeros((max(block, rows if patches == 1 else 0) + 7) // 8, dtype=np.uint64)
     keys = np.empty(block, dtype=np.uint64)
     key_low = np.empty(block, dtype=np.uint32)
@@ -114,7 +143,9 @@ def pulse_events(
     row_scale = np.empty(block, dtype=np.float32)
     column_scale = np.empty(block, dtype=np.float64)
     length = np.empty(block, dtype=np.int64)
-    scratch = np.empty(1, dtype=np.float32)
+    lists = burst.scratch(law, spec, device_key, table, max(d_in, _LIST))
+    flat = tiles.reshape(tiles.shape[0] * d_in, tiles.shape[2])
+    flat_weight = weight.reshape(-1)
     pulses = 0
     for n in range(images):
         for p0 in range(0, patches, _BLOCK):
@@ -136,30 +167,46 @@ def pulse_events(
                     fired[0], slots[0],
                 )  # fmt: skip
             else:
-                for i in range(rows):
-                    _screen_row(
-                        d[n, low + i, p0 : p0 + size], i, low + i, longest, keys, key_low,
-                        key_high, row_scale, length, eights, fired, slots, count,
-                    )  # fmt: skip
+                _screen_block(
+                    d[n], p0, p0 + size, low, high, longest, keys, key_low, key_high,
+                    row_scale, length, eights, order, fired, slots, count,
+                )  # fmt: skip
             for r in range(size):
                 if count[r] == 0:
                     continue
                 front, back = sample_columns(
                     keys[r], x, n, starts[p0 + r], offset, turned, x_max[n, p0 + r],
-                    column_scale[r], length[r], lines, words, flags,
+                    column_scale[r], length[r], lines, words, flags, found,
                 )  # fmt: skip
                 if front + back == 0:
                     continue
                 slot0 = slot_key(keys[r], 0)
-                touched = np.float32(0)
-                for m in range(count[r]):  # fetch first: loads that do not wait for one another
-                    at = row0 + low + np.int64(fired[r, m])
-                    row, composite = tiles[at], weight[at]
-                    for c in range(front):
-                        touched += row[lines[c], t] + composite[lines[c]]
-                    for c in range(d_in - back, d_in):
-                        touched += row[lines[c], t] + composite[lines[c]]
-                scratch[0] = touched
+                if length[r] == 1:
+                    falling = _by_sign(d[n, low:high, p0 + r], fired[r], count[r], order)
+                    ups, downs = 0, 0
+                    for m in range(count[r]):
+                        if ups + downs + d_in > lists[0].size:
+                            burst.fire(
+                                law, spec, table, device_key, slot0, flat, t, coefficients,
+                                flat_weight, lists, ups, downs,
+                            )  # fmt: skip
+                            ups, downs = 0, 0
+                        at = row0 + low + np.int64(order[m])
+                        ups, downs = burst.append(
+                            lists[0], np.uint64(at * d_in), lines, front, back, m >= falling, ups,
+                            downs,
+                        )  # fmt: skip
+                        if wear.size:
+                            for c in range(front):
+                                wear[at, lines[c], t] += 1
+                            for c in range(d_in - back, d_in):
+                                wear[at, lines[c], t] += 1
+                    burst.fire(
+                        law, spec, table, device_key, slot0, flat, t, coefficients, flat_weight,
+                        lists, ups, downs,
+                    )  # fmt: skip
+                    pulses += np.int64(count[r]) * (front + back)
+                    continue
                 for m in range(count[r]):
                     line, open_slots = low + np.int64(fired[r, m]), slots[r, m]
                     at = row0 + line

@@ -135,7 +135,7 @@ def own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: ig
 
 
 def as_parameters(law, own, j):  # type: ignore[no-untyped-def]
-    """Row j of an array of parameters as the tuple p, inside kernels."""
+    """Column j of an array of parameters as the tuple p, inside kernels."""
     raise NotImplementedError
 
 
@@ -170,7 +170,7 @@ def _own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: i
 
 @overload(as_parameters)  # type: ignore[untyped-decorator]
 def _as_parameters(law, own, j):  # type: ignore[no-untyped-def]
-    numbers = ", ".join(f"own[j, {k}]" for k in range(2 + law.n_fields))
+    numbers = ", ".join(f"own[{k}, j]" for k in range(2 + law.n_fields))
     text = f"def impl(law, own, j): return ({numbers},)"
     scope: dict[str, Any] = {}
     exec(text, scope)

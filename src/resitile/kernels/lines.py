@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
-from resitile.kernels.words import larger_magnitude
+from resitile.kernels.words import larger_magnitude, trailing_zeros
 
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
@@ -70,55 +70,82 @@ def row_key(vector_key):
 
 
 @njit(inline="always")
+def list_hits(flags, out):
+    """Write the numbers of the bytes of `flags` (uint64s) that are 1 to `out`; how many there are.
+
+    Eight lines that do not fire, the usual case with few states, cost one test.
+    """
+    count = np.uint64(0)
+    for eight in range(flags.size):
+        word = flags[eight]
+        while word:
+            out[count] = np.uint64(8) * np.uint64(eight) + (trailing_zeros(word) >> np.uint64(3))
+            count += np.uint64(1)
+            word &= word - np.uint64(1)
+    return np.int64(count)
+
+
+@njit(inline="always")
+def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags, found):
+    """`sample_columns` for a train of one slot, without branches on what was drawn."""
+    d_in, hits = offset.size, flags.view(np.uint8)
+    low, high = halves(key)
+    most = threshold(x_max, scale)
+    rare = most < _RARE
+    if rare:  # draws that could fire on the largest x: no input is read for the others
+        for j in range(d_in):
+            hits[j] = line_draw(low, high, j * MAX_BITS) < most
+    else:
+        for j in range(d_in):
+            t = threshold(pixels[first + np.uint64(offset[j])], scale)
+            hits[j] = line_draw(low, high, j * MAX_BITS) < t
+    front, back = np.uint64(0), np.uint64(0)
+    last = np.uint64(d_in - 1)
+    for k in range(list_hits(flags, found)):
+        j = found[k]
+        value = pixels[first + np.uint64(offset[j])]
+        fires = not rare or line_draw(low, high, j * MAX_BITS) < threshold(value, scale)
+        positive = (value > 0) != (turned[j] != 0)
+        lines[front] = j  # both ends are written, one of them counts
+        lines[last - back] = j
+        front += np.uint64(fires & positive)
+        back += np.uint64(fires & (not positive))
+    return np.int64(front), np.int64(back)
+
+
+@njit(inline="always")
 def sample_columns(
-    vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags
+    vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags, found
 ):
     """Which columns fire for one vector, and when.
 
     Columns of positive x fill `lines`/`words` from the front, negative ones from the back (what
     a device does depends on the sign, and lists of one sign need no branch); where `turned` is
-    not 0, the other way round. `flags` is scratch space, one uint64 for eight columns.
+    not 0, the other way round. `words` is left alone where the train has one slot. `flags`, one
+    uint64 for eight columns, and `found`, (d_in,) uint32, are scratch space.
 
     Returns:
         The numbers of positive and of negative columns that fire.
     """
     key = vector_key ^ COLUMNS
     pixels, first = x[n], np.uint64(start)  # unsigned: no test for a negative index
+    if length == 1:
+        return _columns_once(
+            key, pixels, first, offset, turned, x_max, scale, lines, flags, found
+        )
     d_in = offset.size
     front, back = 0, 0
-    hits = flags.view(np.uint8)
-    low, high = halves(key)
-    most = threshold(x_max, scale)
-    rare = length == 1 and most < _RARE
-    if rare:  # draws that could fire on the largest x: no input is read for the others
-        for j in range(d_in):
-            hits[j] = line_draw(low, high, j * MAX_BITS) < most
-    elif length == 1:
-        for j in range(d_in):
-            t = threshold(pixels[first + np.uint64(offset[j])], scale)
-            hits[j] = line_draw(low, high, j * MAX_BITS) < t
-    for eight in range(flags.size):
-        if length == 1 and flags[eight] == 0:  # usual with few states: no line of these fires
+    for j in range(d_in):
+        value = pixels[first + np.uint64(offset[j])]
+        word = line_bits(key, j, threshold(value, scale), length)
+        if word == 0:
             continue
-        for j in range(8 * eight, min(8 * eight + 8, d_in)):
-            if length == 1 and hits[j] == 0:
-                continue
-            value = pixels[first + np.uint64(offset[j])]
-            if rare:
-                t = threshold(value, scale)
-                word = np.uint32(line_draw(low, high, j * MAX_BITS) < t)
-            elif length == 1:
-                word = np.uint32(1)
-            else:
-                word = line_bits(key, j, threshold(value, scale), length)
-            if word == 0:
-                continue
-            if (value > 0) != (turned[j] != 0):
-                lines[front], words[front] = j, word
-                front += 1
-            else:
-                back += 1
-                lines[d_in - back], words[d_in - back] = j, word
+        if (value > 0) != (turned[j] != 0):
+            lines[front], words[front] = j, word
+            front += 1
+        else:
+            back += 1
+            lines[d_in - back], words[d_in - back] = j, word
     return front, back
 
 

@@ -54,3 +54,15 @@ def larger_magnitude(typing: Any, most: Any, bits: Any) -> Any:
         return b.select(b.icmp_signed(">", magnitude, most), magnitude, most)
 
     return types.int32(types.int32, types.int32), build
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def trailing_zeros(typing: Any, bits: Any) -> Any:
+    """The number of the lowest bit of a uint64 that is 1; uint64. Of 0 it says nothing."""
+    del typing, bits
+
+    def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        return b.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), build
