@@ -65,6 +65,20 @@ def test_the_paths_agree_for_every_kind_of_train(law, train):
     assert torch.equal(event, dense)
 
 
+def test_the_paths_agree_where_one_vector_moves_more_devices_than_a_list_holds(threads):
+    threads(2)
+    w, x, d = problem((200, 90), batch=1)
+    w *= 0.01
+    x += 0.1
+    device = rt.devices.SoftBounds(states=50)
+    event, dense = (
+        rt.pulsed_update(w, x, d, device, lr=5.0, seed=4, train=PulseTrain(bits=1), path=path)
+        for path in ("event", "dense")
+    )
+    assert (event != w).sum() > 2 * 1024  # by two threads at most
+    assert torch.equal(event, dense)
+
+
 @pytest.mark.parametrize("path", ["event", "dense"])
 def test_threads_change_no_bit(path, threads, monkeypatch):
     parts = []
@@ -81,7 +95,7 @@ def test_threads_change_no_bit(path, threads, monkeypatch):
     assert not torch.equal(made[0], w)
     assert torch.equal(made[0], made[1])
     assert torch.equal(made[0], made[2])
-    assert set(parts) == {1, 2, 3}  # the work really was shared
+    assert {2, 3} <= set(parts)  # the work really was shared
 
 
 @pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])

@@ -30,8 +30,8 @@ def scratch(law, spec, device_key, table, size):
 def append(devices, first, lines, front, back, rising, ups, downs):
     """List one row's devices, those that go up from the front on, the others from the back.
 
-    Its lines are `front` of positive x, from the front of `lines`, and `back` of negative ones, from
-    the back; the former go up in a `rising` row, and the latter in a falling one.
+    Its lines are `front` of positive x, at the front of `lines`, and `back` of negative x, at the
+    back; the former go up in a `rising` row, and the latter in a falling one.
     """
     up_begin, up_end, down_begin, down_end = 0, front, lines.size - back, lines.size
     if not rising:

@@ -130,9 +130,7 @@ def sample_columns(
     key = vector_key ^ COLUMNS
     pixels, first = x[n], np.uint64(start)  # unsigned: no test for a negative index
     if length == 1:
-        return _columns_once(
-            key, pixels, first, offset, turned, x_max, scale, lines, flags, found
-        )
+        return _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags, found)
     d_in = offset.size
     front, back = 0, 0
     for j in range(d_in):
@@ -173,7 +171,7 @@ def _product(x_max, d_max):
 def _summary(largest):
     """The sum of x_max * d_max; infinite if one of them is infinity or NaN."""
     bits, top = largest.view(np.int32).reshape(-1), np.int32(0)
-    for k in range(bits.size):  # integers order like the magnitudes of floats; those are the largest
+    for k in range(bits.size):
         top = larger_magnitude(top, bits[k])
     if top >= _INFINITY:
         return np.inf

@@ -5,6 +5,7 @@ another when a process forks after it has run; a pool of Python threads does nei
 kernels compile faster.
 """
 
+import _signal  # type: ignore[import-not-found]
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -12,13 +13,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from signal import SIGINT
 from typing import Any
 
-# What `signal.signal` and `signal.getsignal` wrap in enumerations, which takes ten times as long as
-# the call itself, twice in every training step.
-from _signal import getsignal
-from _signal import signal as set_handler
-
 from resitile.errors import ConfigError
 
+# `signal.signal` wraps these in enumerations, which takes ten times as long as the call itself.
+_get_handler, _set_handler = _signal.getsignal, _signal.signal
 _SIGINT = int(SIGINT)
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -93,15 +91,15 @@ class uninterrupted:
         self._pending: list[tuple[int, Any]] = []
         self._before: Any = None
         if threading.current_thread() is threading.main_thread():
-            self._before = getsignal(_SIGINT)
+            self._before = _get_handler(_SIGINT)
         if self._before is not None:
-            set_handler(_SIGINT, self._hold)
+            _set_handler(_SIGINT, self._hold)
 
     def _hold(self, number: int, frame: Any) -> None:
         self._pending.append((number, frame))
 
     def __exit__(self, *error: object) -> None:
         if self._before is not None:
-            set_handler(_SIGINT, self._before)
+            _set_handler(_SIGINT, self._before)
         if self._pending and callable(self._before):
             self._before(*self._pending[0])

@@ -258,7 +258,8 @@ class AnalogModule(nn.Module):
                 "that. Write with layer.program(weight)"
             )
         batches = []
-        for _, x, d, version in sorted(tape.queue, key=_call):
+        tape.queue.sort(key=_call)
+        for _, x, d, version in tape.queue:
             if x._version != version:
                 raise UpdateError(
                     "the input of an analog layer was overwritten between backward() and step(); "

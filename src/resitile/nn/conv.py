@@ -76,14 +76,20 @@ class _AnalogConv(AnalogModule):
             return (0,) * self.spatial
         return self.padding  # type: ignore[no-any-return]
 
+    @functools.cached_property
+    def margins(self) -> list[int]:
+        """The same as `F.pad` takes it; empty if there is none."""
+        sides = [side for zeros in reversed(self.zeros) for side in (zeros, zeros)]
+        return sides if any(sides) else []
+
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The plain convolution with this layer's geometry."""
         return self._op(x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)  # type: ignore[no-any-return]
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per patch; a block of rows per group."""
-        if any(self.zeros):
-            x = F.pad(x, [side for zeros in reversed(self.zeros) for side in (zeros, zeros)])
+        if self.margins:
+            x = F.pad(x, self.margins)
         return patches(
             as_array(x),
             as_array(d),

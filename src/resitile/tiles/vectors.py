@@ -65,9 +65,7 @@ class Vectors:
         if self.window is None:
             self.most = lines.measure_rows(self.x, self.d, largest)
         else:
-            self.most = lines.measure_patches(
-                self.x, self.starts, *self.window, self.d, largest
-            )
+            self.most = lines.measure_patches(self.x, self.starts, *self.window, self.d, largest)
         if not math.isfinite(self.most):
             raise UpdateError(
                 "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
@@ -157,19 +155,11 @@ def patches(
         channels, tuple(x.shape[2:]), kernel, stride, dilation
     )
     d = d.reshape(n, d_out, -1)
-    blocks = []
+    if groups == 1:
+        return [Vectors(x.reshape(n, -1), starts, offset, d, 0, window)]
+    blocks, rows = [], d_out // groups
     for g in range(groups):
-        part = slice(g * d_out // groups, (g + 1) * d_out // groups)
-        own_x = x if groups == 1 else x[:, g * channels : (g + 1) * channels]
-        own_d = d if groups == 1 else d[:, part]
-        blocks.append(
-            Vectors(
-                np.ascontiguousarray(own_x).reshape(n, -1),
-                starts,
-                offset,
-                np.ascontiguousarray(own_d),
-                row0=part.start,
-                window=window,
-            )
-        )
+        own_x = np.ascontiguousarray(x[:, g * channels : (g + 1) * channels]).reshape(n, -1)
+        own_d = np.ascontiguousarray(d[:, g * rows : (g + 1) * rows])
+        blocks.append(Vectors(own_x, starts, offset, own_d, g * rows, window))
     return blocks
