@@ -62,7 +62,7 @@ class AGAD(ChoppedTikiTaka, name="agad"):
         for vectors in batch:
             vectors.turned = state["turned"]
         weight.pulse(1, batch, alpha, PulseTrain(self.bits))
-        state["steps"] += 1
+        state["steps"][0] += 1
         if state["steps"][0] % self.transfer_every:
             return
         worth = self.worth(weight, alpha, lr)

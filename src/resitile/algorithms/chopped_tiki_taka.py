@@ -124,7 +124,7 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka"):
         for vectors in batch:
             vectors.turned = state["turned"]
         weight.pulse(1, batch, alpha, PulseTrain(self.bits))
-        state["steps"] += 1
+        state["steps"][0] += 1
         if state["steps"][0] % self.transfer_every:
             return
         worth = self.worth(weight, alpha, lr)

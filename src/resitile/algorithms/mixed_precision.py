@@ -60,7 +60,7 @@ class MixedPrecision(Algorithm, name="mixed_precision"):
         for vectors in batch:
             rows = slice(vectors.row0, vectors.row0 + vectors.d.shape[1])
             chi[rows] -= lr * vectors.outer()
-        state["steps"] += 1
+        state["steps"][0] += 1
         if state["steps"][0] % self.transfer_every:
             return
         unit = np.float32(self.granularity or weight.tiles[0].device.dw_min)

@@ -140,7 +140,7 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         scaled = lr if self.scale_transfer_lr else 1.0
         alpha = lr if self.fast_lr is None else self.fast_lr
         weight.pulse(finest, batch, alpha)
-        state["steps"] += 1
+        state["steps"][0] += 1
         if self.schedule == "adaptive":
             betas = [scaled * self.beta(n) for n in range(self.tiles)]
             adaptive_schedule.run(weight, state, batch, alpha, betas)

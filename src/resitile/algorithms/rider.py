@@ -100,7 +100,7 @@ class RIDER(Algorithm, name="rider"):
         for vectors in batch:
             vectors.turned = state["turned"]
         weight.pulse(1, batch, lr if self.fast_lr is None else self.fast_lr)
-        state["steps"] += 1
+        state["steps"][0] += 1
         if state["steps"][0] % self.transfer_every == 0:
             self._transfer(weight, state, lr)
         self.compose(weight, state)

@@ -69,7 +69,7 @@ class TikiTaka(Algorithm, name="tiki_taka"):
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """A <- A - alpha * grad; now and then C <- C + beta * A, column by column."""
         weight.pulse(1, batch, lr if self.fast_lr is None else self.fast_lr)
-        state["steps"] += 1
+        state["steps"][0] += 1
         if state["steps"][0] % self.transfer_every:
             return
         beta = self.transfer_lr * (lr if self.scale_transfer_lr else 1.0)

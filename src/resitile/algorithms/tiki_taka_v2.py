@@ -88,7 +88,7 @@ class TikiTakaV2(Algorithm, name="tiki_taka_v2"):
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """A <- A - alpha * grad; H <- H + beta * A; C takes the full pulses of H."""
         weight.pulse(1, batch, lr if self.fast_lr is None else self.fast_lr)
-        state["steps"] += 1
+        state["steps"][0] += 1
         if state["steps"][0] % self.transfer_every:
             return
         beta = self.transfer_lr * (lr if self.scale_transfer_lr else 1.0) * (self.gamma or 1.0)

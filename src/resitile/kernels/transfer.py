@@ -14,42 +14,49 @@ from resitile.kernels.update import refresh, send, slot_key
 
 
 @njit(cache=True, nogil=True)
-def pulse_column(
+def pulse_columns(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
-    column, change, lr, bits, manage, manage_length,
+    columns, changes, lr, bits, manage, manage_length,
 ):  # fmt: skip
-    """Add about lr * `change` to one column by pulses: a transfer; returns the pulses fired."""
+    """Add about lr * changes[k] to column columns[k], one after the other, by pulses: transfers.
+
+    Each is an update of its own: number `step`, step + 1, ... Returns the pulses fired.
+    """
     d_in = tiles.shape[1]
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    d_max = np.float32(0)
-    for i in range(change.size):
-        d_max = max(d_max, abs(change[i]))
-    length, row_scale, column_scale = train(
-        lr, 1.0, d_max, spec[DW_MIN], bits, manage, manage_length
-    )
-    if length == 0:
-        return 0
-    vector_key = below(below(updates, step), 1)
-    limit = threshold(np.float32(1), column_scale)
-    # The column line draws as line 0 of its side: it is the only one that can fire.
-    open_slots = line_bits(below(vector_key, 2), 0, limit, length)
-    slot0 = slot_key(vector_key, 0)
     pulses = 0
-    for i in range(change.size):
-        limit = threshold(change[i], row_scale)
-        word = open_slots & line_bits(row_key(vector_key), i, limit, length)
-        if word == 0:
+    for k in range(columns.size):
+        column, change = columns[k], changes[k]
+        d_max = np.float32(0)
+        for i in range(change.size):
+            d_max = max(d_max, abs(change[i]))
+        length, row_scale, column_scale = train(
+            lr, 1.0, d_max, spec[DW_MIN], bits, manage, manage_length
+        )
+        if length == 0:
             continue
-        device = i * d_in + column
-        own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-        tiles[i, column, t], fired_here = send(
-            law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
-            table, vector_key, slot0, device, word,
-        )  # fmt: skip
-        pulses += fired_here
-        if wear.size:
-            wear[i, column, t] += fired_here
-        refresh(tiles[i], coefficients, weight[i], column)
+        vector_key = below(below(updates, step + k), 1)
+        limit = threshold(np.float32(1), column_scale)
+        # The column line draws as line 0 of its side: it is the only one that can fire.
+        open_slots = line_bits(below(vector_key, 2), 0, limit, length)
+        if open_slots == 0:
+            continue
+        slot0 = slot_key(vector_key, 0)
+        for i in range(change.size):
+            limit = threshold(change[i], row_scale)
+            word = open_slots & line_bits(row_key(vector_key), i, limit, length)
+            if word == 0:
+                continue
+            device = i * d_in + column
+            own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
+            tiles[i, column, t], fired_here = send(
+                law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
+                table, vector_key, slot0, device, word,
+            )  # fmt: skip
+            pulses += fired_here
+            if wear.size:
+                wear[i, column, t] += fired_here
+            refresh(tiles[i], coefficients, weight[i], column)
     return pulses
 
 

@@ -81,8 +81,10 @@ class AnalogSGD(torch.optim.SGD):
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear gradients and drop the mini-batches recorded since the last step."""
         super().zero_grad(set_to_none)
-        for layer, _ in self._layers():
-            layer.discard()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if isinstance(weight, AnalogWeight):
+                    weight.layer.discard()
 
 
 # torch wraps every class's `step` with its hooks; the inner one must not run them again.

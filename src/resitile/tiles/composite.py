@@ -82,13 +82,14 @@ class Composite:
         """Recompute the whole weight from the tiles."""
         update.compose(self.w, self.coefficients, self.weight)
 
-    def _next(self, n: int, kind: int) -> tuple[np.uint64, int]:
+    def _next(self, n: int, kind: int, count: int = 1) -> tuple[np.uint64, int]:
         """Stream and number of the next update of tile n; no two updates share both.
 
-        `kind` tells gradients (0) from transfers (1).
+        `kind` tells gradients (0) from transfers (1); of several at once it is the first number.
         """
-        self.updates[n] += 1
-        return self._streams[kind][n], self.updates[n]
+        step = self.updates[n] + 1
+        self.updates[n] += count
+        return self._streams[kind][n], step
 
     def pulse(
         self,
@@ -181,6 +182,15 @@ class Composite:
         self.transfers[n] += 1
         return np.ascontiguousarray(self.w[:, column, n])
 
+    def read_sum(self, first: int, last: int, columns: np.ndarray) -> np.ndarray:
+        """The sum of tiles first to last - 1 in some columns, (len(columns), d_out).
+
+        The currents of tiles side by side add up by themselves: one read a column, counted as a
+        transfer out of tile last - 1.
+        """
+        self.transfers[last - 1] += columns.size
+        return np.ascontiguousarray(self.w[:, columns, first:last].sum(axis=2).T)
+
     def transfer(
         self,
         source: int,
@@ -204,18 +214,29 @@ class Composite:
         lr: float,
         train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
     ) -> None:
-        """w[:, column, n] += lr * change, as pulses and open loop.
+        """w[:, column, n] += lr * change, as pulses and open loop; see `write_columns`."""
+        self.write_columns(n, np.array([column]), change[None], lr, train)
+
+    def write_columns(
+        self,
+        n: int,
+        columns: np.ndarray,
+        changes: np.ndarray,
+        lr: float,
+        train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
+    ) -> None:
+        """w[:, columns[k], n] += lr * changes[k], as pulses and open loop, one k after the other.
 
         Args:
             n: tile.
-            column: which one.
-            change: (d_out,) float32.
+            columns: (k,) int64, which ones.
+            changes: (k, d_out) float32.
             lr: step, at least 0.
-            train: how the vector becomes pulses.
+            train: how each change becomes pulses.
         """
-        self.pulses[n] += transfer.pulse_column(
-            *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,
-            self.wear, column, change, float(lr), *train.arguments,
+        self.pulses[n] += transfer.pulse_columns(
+            *self._physics[n], *self._next(n, 1, columns.size), self.w, n, self.coefficients,
+            self.weight, self.wear, columns, changes, float(lr), *train.arguments,
         )  # fmt: skip
 
     def write(
