@@ -28,6 +28,8 @@ SETTINGS = {
     # Devices this fine hardly forget: the fast tile must turn quickly when its sign does.
     "chopped_tiki_taka": {"columns": 0, "chop_prob": 0.02, "fast_lr": 1.0},
     "agad": {"columns": 0},
+    # Pulses this small need a decision about every device after each mini-batch.
+    "gated_residual_learning": {"tiles": 3, "decisions": 10.0},
 }
 TARGET = 0.6 * torch.rand(6, 8, generator=G) - 0.3
 X = torch.randn(400, 4, 8, generator=G)

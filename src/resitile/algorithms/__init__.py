@@ -7,6 +7,7 @@ import_all(__name__, list(__path__))
 
 from resitile.algorithms.agad import AGAD  # noqa: E402
 from resitile.algorithms.chopped_tiki_taka import ChoppedTikiTaka  # noqa: E402
+from resitile.algorithms.gated_residual import GatedResidualLearning  # noqa: E402
 from resitile.algorithms.mixed_precision import MixedPrecision  # noqa: E402
 from resitile.algorithms.residual_learning import ResidualLearning  # noqa: E402
 from resitile.algorithms.rider import RIDER  # noqa: E402
@@ -19,6 +20,7 @@ __all__ = [
     "RIDER",
     "Algorithm",
     "ChoppedTikiTaka",
+    "GatedResidualLearning",
     "MixedPrecision",
     "ResidualLearning",
     "SingleTile",

@@ -76,7 +76,7 @@ class AGAD(ChoppedTikiTaka, name="agad"):
             held += -gained if state["turned"][column] else gained
             pulses = release(held, self.momentum, self.forget_buffer)
             if state["reads"][column] > self.period:
-                send_pulses(weight, 0, column, pulses)
+                send_pulses(weight, 0, np.array([column]), pulses[None])
             mean += part * (content - mean)
             state["flipped"][column] = self.chop(weight, state, column)
 

@@ -11,6 +11,7 @@ import math
 from resitile.devices import Device
 
 PASSES = 11  # of a stage over all columns of a layer; chosen on validation images, docs/results.md
+_COARSE = math.sqrt(0.5 / 1.5)  # spread of 4 states, for which the step was chosen
 _COVER = math.sqrt(3)  # spreads that the finer tiles reach: all of a uniform distribution
 
 
@@ -24,6 +25,15 @@ def gamma_for(device: Device) -> float:
     """gamma / (1 - gamma) = sqrt(3) spreads of the device: 0.5 at 4 states, 0.37 at 10."""
     ratio = _COVER * spread_of(device)
     return ratio / (1 + ratio)
+
+
+def gain_for(source: Device) -> float:
+    """Factor on the step of transfers out of a tile: 1 at 4 states, more for finer devices.
+
+    Noise reads less from a fine device, by its spread; without the factor a tile that is filled from
+    one would hardly move in its epoch.
+    """
+    return _COARSE / spread_of(source)
 
 
 def stage_at(step: int, steps_per_epoch: int, finest: int) -> int:

@@ -73,6 +73,16 @@ class Algorithm:
         """gamma, the ratio between the coefficients of neighbouring tiles."""
         return 1.0
 
+    @property
+    def visible(self) -> int:
+        """How many tiles, the coarsest, make the weight; the others are hidden."""
+        return self.count
+
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether its setting `steps_per_epoch` is still to be filled in."""
+        return False
+
     def devices(self) -> tuple[Device, ...]:
         """The device of every tile, coarsest first."""
         return (self.device,) * self.count if isinstance(self.device, Device) else self.device  # type: ignore[return-value]

@@ -132,7 +132,12 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka"):
             held = state["buffer"][:, column]
             content = weight.read(1, column)
             held += -worth * content if state["turned"][column] else worth * content
-            send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
+            send_pulses(
+                weight,
+                0,
+                np.array([column]),
+                release(held, self.momentum, self.forget_buffer)[None],
+            )
             self.chop(weight, state, column)
 
     def reads(self, layer: Layer) -> float:

@@ -38,8 +38,15 @@ def release(buffer: np.ndarray, momentum: float, forget: bool) -> np.ndarray:
     return fired
 
 
-def send_pulses(weight: Composite, n: int, column: int, pulses: np.ndarray) -> None:
-    """One certain pulse on tile n per device of a column where `pulses` is not 0, by its sign."""
+def send_pulses(weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray) -> None:
+    """One certain pulse per device on tile n where `pulses` is not 0, by its sign.
+
+    Args:
+        weight: the tiles.
+        n: which one.
+        columns: (k,) int64.
+        pulses: (k, d_out) float32.
+    """
     if pulses.any():
         sure = weight.tiles[n].device.dw_min * (1 + 1e-6)  # rounding must not make it uncertain
-        weight.write_column(n, column, pulses, sure, ONE_PULSE)
+        weight.write_columns(n, columns, pulses, sure, ONE_PULSE)

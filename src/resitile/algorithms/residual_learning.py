@@ -109,6 +109,11 @@ class ResidualLearning(Algorithm, name="residual_learning"):
             return auto_schedule.gamma_for(self.devices()[0])
         return self.gamma
 
+    @property
+    def counts_epochs(self) -> bool:
+        """Whether schedule="auto" lacks the length of an epoch."""
+        return self.schedule == "auto" and self.steps_per_epoch is None
+
     def beta(self, n: int) -> float:
         """The step of transfers out of tile n, before `scale_transfer_lr`."""
         return self.transfer_lr * self.transfer_lr_growth**n
@@ -168,8 +173,9 @@ class ResidualLearning(Algorithm, name="residual_learning"):
         state["stage"][0] = stage
         if stage == finest:
             return
+        lr = scaled * self.beta(finest) * auto_schedule.gain_for(weight.tiles[finest].device)
         for _ in range(auto_schedule.columns_due(step, steps_per_epoch, d_in)):
-            self._transfer_column(weight, state, finest, stage, scaled * self.beta(finest))
+            self._transfer_column(weight, state, finest, stage, lr)
 
     def _steps_per_epoch(self) -> int:
         if self.steps_per_epoch is None:

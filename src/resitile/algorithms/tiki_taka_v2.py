@@ -96,7 +96,12 @@ class TikiTakaV2(Algorithm, name="tiki_taka_v2"):
         for column in next_columns(state, weight.w.shape[1], self.columns):
             held = state["buffer"][:, column]
             held += worth * weight.read(1, column)
-            send_pulses(weight, 0, column, release(held, self.momentum, self.forget_buffer))
+            send_pulses(
+                weight,
+                0,
+                np.array([column]),
+                release(held, self.momentum, self.forget_buffer)[None],
+            )
 
     def reads(self, layer: Layer) -> float:
         """1 / n_s: columns of A read per sample."""

@@ -92,7 +92,7 @@ def tiles(model: nn.Module) -> dict[str, dict[str, Any]]:
             "mean": contents.mean(axis=(1, 2), dtype=np.float64).tolist(),
             "std": contents.std(axis=(1, 2), dtype=np.float64).tolist(),
             "scale": float(layer.scale.detach()),
-            "gamma": [rule.ratio**n for n in range(rule.count)],
+            "gamma": [rule.ratio**n if n < rule.visible else 0.0 for n in range(rule.count)],
         }
     return found
 

@@ -117,7 +117,7 @@ def network(config: Config, steps: Callable[[], int]) -> tuple[nn.Module, Algori
     rule = config.rule()
     if rule is None:
         return model, None
-    if getattr(rule, "schedule", None) == "auto" and rule.steps_per_epoch is None:  # type: ignore[attr-defined]
+    if rule.counts_epochs:
         rule = dataclasses.replace(rule, steps_per_epoch=steps())  # type: ignore[call-arg]
     converting = config.resolved()["convert"]
     return resitile.convert(model, rule, seed=config.seed, **converting), rule

@@ -224,6 +224,7 @@ class AnalogModule(nn.Module):
             seed=seed,
             counts=self.counts.numpy(),
             wear=None if self.wear is None else self.wear.numpy(),
+            visible=self.algorithm.visible,
         )
         state = {name: buffer.numpy() for name, buffer in self.state.items()}
         self.tape.views = (where, composite, state)

@@ -48,6 +48,7 @@ class Composite:
         seed: from which the pulses' randomness is drawn, at least 0.
         counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
         wear: as `w`, int32: pulses that each device has received; None does not count them.
+        visible: how many tiles the sum runs over, the coarsest; None is all.
     """
 
     def __init__(
@@ -61,7 +62,9 @@ class Composite:
         seed: int,
         counts: np.ndarray,
         wear: np.ndarray | None = None,
+        visible: int | None = None,
     ) -> None:
+        self.visible = len(tiles) if visible is None else visible
         self.tiles, self.w, self.weight = tiles, w, weight
         self.wear = _NO_WEAR if wear is None else wear
         self.gamma, self.seed = gamma, seed
@@ -77,6 +80,7 @@ class Composite:
         """Set the output scale that the next refresh of the weight uses."""
         self.scale = scale
         self.coefficients = scale * self.gamma ** np.arange(len(self.tiles), dtype=np.float64)
+        self.coefficients[self.visible :] = 0
 
     def refresh(self) -> None:
         """Recompute the whole weight from the tiles."""

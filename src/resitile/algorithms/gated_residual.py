@@ -1,0 +1,210 @@
+"""Gated residual learning: pulses on the weight only where hidden tiles have gathered evidence."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.special import betaincinv
+
+from resitile.algorithms.adaptive_schedule import expected_pulses, forgets
+from resitile.algorithms.auto_schedule import spread_of, stage_at
+from resitile.algorithms.base import Algorithm, State, check_number
+from resitile.algorithms.parts import send_pulses
+from resitile.cost import Layer, Work
+from resitile.devices import Device
+from resitile.errors import ConfigError
+from resitile.tiles import Composite, Vectors
+
+_WINDOW = 100  # mini-batches over which the strength of gradients is averaged
+
+
+class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
+    """Residual learning whose finer tiles are hidden and gather evidence for the coarser ones.
+
+    A few coarse tiles make the weight, W = sum_k gamma**k W(k). The finest tile takes the gradient.
+    Its columns are read in turn and pulsed onto the evidence tiles between, one pass on each, so
+    that these remember independent passes. Now and then the sum of the evidence tiles is read: a
+    device of the tile that is being trained gets one sure pulse where that sum is larger than noise
+    alone would make it, and elsewhere nothing happens. So a tile whose target is reached comes to
+    rest, where an ungated transfer would fill it with noise as large as the device. The tiles of
+    the weight are trained one after the other, coarsest first, the last of them to the end.
+
+    Nothing is stored digitally for a weight: the gate is a comparator at the read-out. Digital are
+    counters and the mean strength of the gradients. Reads are open loop, nothing is reset.
+
+    Args:
+        device: the device of every tile, or one per tile: weight, evidence, gradient.
+        tiles: number of tiles, at least 3.
+        weight_tiles: how many of them make the weight; None is a third of them, at least one. The
+            last tile takes the gradient, those between gather evidence.
+        gamma: ratio between neighbouring tiles of the weight, in (0, 1).
+        columns: columns of the gradient tile read after each mini-batch, at most all.
+        fresh: how often a device of the gradient tile is renewed between two reads, above 0; sets
+            the step of that tile. One renewal is 1 / D pulses, each of which replaces a share D:
+            two pulses at 4 states.
+        decisions: rate of decisions about a device, per mini-batch and learning rate: with 0.05
+            and lr 0.1 it may get a pulse every 200 mini-batches. A schedule of the learning rate
+            so calms the weight down.
+        alarm: share of decisions that noise alone would let pass the gate, in (0, 1); sets the
+            gate from the number of evidence tiles and the states of their devices.
+        stage_steps: mini-batches for which each tile of the weight but the last is trained.
+
+    References:
+        Builds on Li et al. 2025 (arXiv 2510.02516); gate, hidden tiles and the pace of decisions
+        are this package's own.
+    """
+
+    tiles: int = 6
+    weight_tiles: int | None = None
+    gamma: float = 0.5
+    columns: int = 50
+    fresh: float = 1.0
+    decisions: float = 0.05
+    alarm: float = 0.01
+    stage_steps: int = 10_000
+
+    def validate(self) -> None:
+        """Check every setting against its range."""
+        check_number("tiles", self.tiles, 3, 64, whole=True)
+        check_number(
+            "weight_tiles", self.weight_tiles, 1, self.tiles - 2, whole=True, optional=True
+        )
+        check_number("gamma", self.gamma)
+        check_number("columns", self.columns, 1, whole=True)
+        check_number("stage_steps", self.stage_steps, 1, whole=True)
+        for name in ("gamma", "alarm"):
+            check_number(name, getattr(self, name))
+            if not 0 < getattr(self, name) < 1:
+                raise ConfigError(f"{name} must lie in (0, 1), got {getattr(self, name)}")
+        for name in ("fresh", "decisions"):
+            check_number(name, getattr(self, name))
+            if getattr(self, name) == 0:
+                raise ConfigError(f"{name} must be above 0, got 0")
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return self.tiles
+
+    @property
+    def ratio(self) -> float:
+        """gamma."""
+        return self.gamma
+
+    @property
+    def visible(self) -> int:
+        """Number of tiles that make the weight."""
+        return max(self.tiles // 3, 1) if self.weight_tiles is None else self.weight_tiles
+
+    @property
+    def gate(self) -> float:
+        """How large the mean of the evidence tiles must be for a pulse, in weight units.
+
+        Noise spreads one tile by `spread_of` its device and the mean of several by less; the
+        distribution is taken as the symmetric Beta of that variance, which for one tile of four
+        states is the uniform distribution that they really have.
+        """
+        device = self.devices()[self.visible]
+        evidence = self.tiles - 1 - self.visible
+        shape = (evidence / spread_of(device) ** 2 - 1) / 2
+        reach = (device.w_max - device.w_min) / 2
+        return reach * float(2 * betaincinv(shape, shape, 1 - self.alarm / 2) - 1)
+
+    def init(self, shape: tuple[int, int]) -> State:
+        """Counters only.
+
+        Returns:
+            steps: mini-batches seen. stage: tile of the weight that is trained. column, due,
+            passes: next column, columns owed and passes made, of reads (0) and of decisions (1).
+            strength: mean pulses per device and mini-batch that a step of 1 would bring.
+        """
+        del shape
+        return {
+            "steps": np.zeros(1, dtype=np.int64),
+            "stage": np.zeros(1, dtype=np.int64),
+            "column": np.zeros(2, dtype=np.int64),
+            "due": np.zeros(2, dtype=np.float64),
+            "passes": np.zeros(2, dtype=np.int64),
+            "strength": np.zeros(1, dtype=np.float64),
+        }
+
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
+        """The gradient to the last tile, its columns to the evidence tiles; then decisions."""
+        state["steps"][0] += 1
+        stage = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
+        state["stage"][0] = stage
+        d_in = weight.w.shape[1]
+        columns = min(self.columns, d_in)
+        weight.pulse(self.tiles - 1, batch, self._alpha(weight, state, batch, columns / d_in))
+        self._gather(weight, state, columns)
+        self._decide(weight, state, stage, self.decisions * lr * d_in)
+
+    def _alpha(
+        self, weight: Composite, state: State, batch: Sequence[Vectors], share: float
+    ) -> float:
+        """The step with which a device is renewed `fresh` times until its column is read again."""
+        device, strength = weight.tiles[-1].device, state["strength"]
+        now = expected_pulses(batch, 1.0, device, weight.w.shape[0])
+        strength[0] += (now - strength[0]) / min(int(state["steps"][0]), _WINDOW)
+        pulses = self.fresh * share / forgets(device)
+        return pulses / float(strength[0]) if strength[0] > 0 else 0.0
+
+    def _gather(self, weight: Composite, state: State, columns: int) -> None:
+        """The next columns of the gradient tile, to the evidence tile whose turn it is."""
+        last, evidence = self.tiles - 1, self.tiles - 1 - self.visible
+        for turn, chosen in _next(state, 0, columns, weight.w.shape[1]):
+            target = self.visible + turn % evidence
+            step = _half(weight.tiles[last].device, weight.tiles[target].device)
+            weight.write_columns(target, chosen, weight.read_sum(last, last + 1, chosen), step)
+
+    def _decide(self, weight: Composite, state: State, stage: int, due: float) -> None:
+        """One sure pulse where the evidence exceeds what noise would make."""
+        first, last = self.visible, self.tiles - 1
+        for _, chosen in _next(state, 1, due, weight.w.shape[1]):
+            mean = weight.read_sum(first, last, chosen) / np.float32(last - first)
+            fired = np.sign(mean) * (np.abs(mean) > self.gate)
+            send_pulses(weight, stage, chosen, fired.astype(np.float32))
+
+    def reads(self, layer: Layer) -> float:
+        """Columns read per sample: those of the gradient tile, and decisions at learning rate 1.
+
+        Decisions follow the learning rate, so this is the most for rates up to 1: give `cost`
+        counted ones.
+        """
+        decided = self.decisions * layer.d_in / layer.batch
+        return min(self.columns, layer.d_in) / layer.batch + decided
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """Analog SGD, a read and a pulse train for every column, and a comparison of every value.
+
+        The means of |x| and |d|, too, are digital. Trains of a decision are one period long and
+        counted as whole ones.
+        """
+        return Work(
+            periods=layer.primitives.train_length * (layer.vectors + reads),
+            reads=reads,
+            flops=2 * layer.lines * layer.vectors + layer.rows * reads,
+            storage=layer.lines,
+            tiles=self.tiles,
+            visible=self.visible,
+        )
+
+
+def _half(source: Device, target: Device) -> float:
+    """The step with which reads of noise make half a renewal: one pulse at 4 states, on average."""
+    mean = math.sqrt(3) / 2 * spread_of(source) * (source.w_max - source.w_min) / 2
+    return target.dw_min / (2 * forgets(target) * mean)
+
+
+def _next(state: State, which: int, due: float, d_in: int) -> list[tuple[int, np.ndarray]]:
+    """The columns whose turn it is, as (pass, columns): two where a pass ends on the way."""
+    total = float(state["due"][which]) + due
+    count = min(math.floor(total), d_in)
+    state["due"][which] = min(total - count, 1.0)
+    begin, turn = int(state["column"][which]), int(state["passes"][which])
+    parts = [(turn, np.arange(begin, min(begin + count, d_in)))]
+    if begin + count >= d_in:
+        state["passes"][which] += 1
+        parts.append((turn + 1, np.arange(begin + count - d_in)))
+    state["column"][which] = (begin + count) % d_in
+    return [part for part in parts if part[1].size]
