@@ -211,9 +211,9 @@ def _widen(source, target, shifts):
     """target[q] = max_k source[q + shifts[k]] as far as both go; the first shift is 0."""
     target[:] = source
     for k in range(1, shifts.size):
-        shift = shifts[k]
-        for q in range(max(target.size - shift, 0)):
-            target[q] = larger_magnitude(target[q], source[q + shift])
+        moved = source[shifts[k] :]  # an index q + shift would be tested for being negative
+        for q in range(moved.size):
+            target[q] = larger_magnitude(target[q], moved[q])
 
 
 @njit(cache=True, nogil=True)
@@ -251,8 +251,10 @@ def measure_patches(x, starts, channels, lead, last, run, stride, d, largest):
         _widen(wide, plane, lead)
         for first in range(0, starts.size, run):
             row = bits[0, n, first : first + run]
-            at = starts[first]
-            for r in range(run):
-                row[r] = plane[at + r * stride]
+            if stride == 1:
+                row[:] = plane[starts[first] : starts[first] + run]
+            else:
+                for r in range(run):
+                    row[r] = plane[starts[first] + r * stride]
     _max_lines(d.view(np.int32), bits[1])
     return _summary(largest)
