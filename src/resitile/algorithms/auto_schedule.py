@@ -30,8 +30,8 @@ def gamma_for(device: Device) -> float:
 def gain_for(source: Device) -> float:
     """Factor on the step of transfers out of a tile: 1 at 4 states, more for finer devices.
 
-    Noise reads less from a fine device, by its spread; without the factor a tile that is filled from
-    one would hardly move in its epoch.
+    Noise reads less from a fine device, by its spread; without the factor a tile that is filled
+    from one would hardly move in its epoch.
     """
     return _COARSE / spread_of(source)
 
