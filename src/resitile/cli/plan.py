@@ -7,8 +7,6 @@ import typer
 
 from resitile.cli.options import Json, Overwrite
 
-_Limit = Annotated[float | None, typer.Option(show_default=False)]
-
 
 def plan(
     device_file: Annotated[
@@ -28,11 +26,28 @@ def plan(
         float | None,
         typer.Option(help="What digital training reaches on the task, such as 0.9."),
     ] = None,
-    max_latency_ns: _Limit = None,
-    max_storage_kb: _Limit = None,
-    max_energy_nj: _Limit = None,
-    max_area_mm2: _Limit = None,
-    min_accuracy: _Limit = None,
+    max_latency_ns: Annotated[
+        float | None,
+        typer.Option(
+            help="Longest update of the slowest layer per sample, ns.", show_default=False
+        ),
+    ] = None,
+    max_storage_kb: Annotated[
+        float | None,
+        typer.Option(help="Most digital storage of all layers, kB.", show_default=False),
+    ] = None,
+    max_energy_nj: Annotated[
+        float | None,
+        typer.Option(
+            help="Most energy of forward, backward and update per sample, nJ.", show_default=False
+        ),
+    ] = None,
+    max_area_mm2: Annotated[
+        float | None, typer.Option(help="Largest area of all tiles, mm2.", show_default=False)
+    ] = None,
+    min_accuracy: Annotated[
+        float | None, typer.Option(help="Least predicted accuracy, 0 to 1.", show_default=False)
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
     overwrite: Overwrite = False,
     as_json: Json = False,

@@ -97,6 +97,7 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _analog(number: int, run: Run) -> dict[str, Any]:
     colour = figures.COLOURS[number % len(figures.COLOURS)]
     several = max(len(layer["std"]) for layer in run.tiles[-1]["layers"].values()) > 1
+    transfers = run.epochs[-1].get("transfers") or {}
     return {
         "label": run.label,
         "epoch": run.tiles[-1]["epoch"],
@@ -106,7 +107,7 @@ def _analog(number: int, run: Run) -> dict[str, Any]:
         "histograms": _svg(figures.tile_histograms(run, run.tiles[-1], colour)),
         "evolution": _svg(figures.tile_evolution(run)) if several else None,
         "wear": _wear(run),
-        "transfers": run.epochs[-1].get("transfers") if several else None,
+        "transfers": transfers if any(any(counts) for counts in transfers.values()) else None,
     }
 
 
