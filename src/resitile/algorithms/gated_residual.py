@@ -42,8 +42,8 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         fresh: how often a device of the gradient tile is renewed between two reads, above 0; sets
             the step of that tile. One renewal is 1 / D pulses, each of which replaces a share D:
             two pulses at 4 states.
-        decisions: rate of decisions about a device, per mini-batch and learning rate: with 0.05
-            and lr 0.1 it may get a pulse every 200 mini-batches. A schedule of the learning rate
+        decisions: rate of decisions about a device, per mini-batch and learning rate: with 0.02
+            and lr 0.1 it may get a pulse every 500 mini-batches. A schedule of the learning rate
             so calms the weight down.
         alarm: share of decisions that noise alone would let pass the gate, in (0, 1); sets the
             gate from the number of evidence tiles and the states of their devices.
@@ -59,7 +59,7 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
     gamma: float = 0.5
     columns: int = 50
     fresh: float = 1.0
-    decisions: float = 0.05
+    decisions: float = 0.02
     alarm: float = 0.01
     stage_steps: int = 10_000
 
