@@ -15,7 +15,7 @@ from resitile.kernels.update import ONE, refresh, slot_key
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def list_columns(
-    key, first, x, starts, offset, turned, x_max, d_max, lr, dw_min, bits, manage,
+    law, key, first, x, starts, offset, turned, x_max, d_max, lr, dw_min, bits, manage,
     manage_length, lines, words, spans, scales, lengths,
 ):  # fmt: skip
     """The columns that fire for each of a chunk of vectors, for `pulse_rows`.

@@ -76,7 +76,7 @@ def _screen_one(d, low, key, scale, length, eights, fired, slots):
 
 @njit(cache=True, nogil=True)  # not inlined: the compiler then sees that it can vectorise
 def _screen_block(
-    d, begin, end, low, high, longest, keys, key_low, key_high, scales, lengths, eights, found,
+    law, d, begin, end, low, high, longest, keys, key_low, key_high, scales, lengths, eights, found,
     fired, slots, count,
 ):  # fmt: skip
     """Rows low to high of `d` (rows, vectors) that fire for vectors begin to end, into lists."""
@@ -168,7 +168,7 @@ def pulse_events(
                 )  # fmt: skip
             else:
                 _screen_block(
-                    d[n], p0, p0 + size, low, high, longest, keys, key_low, key_high,
+                    law, d[n], p0, p0 + size, low, high, longest, keys, key_low, key_high,
                     row_scale, length, eights, order, fired, slots, count,
                 )  # fmt: skip
             for r in range(size):

@@ -4,26 +4,27 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import random
+from resitile.kernels.law import sources
 
 
 @njit(cache=True)
-def _update_stream(seed, kind, tile):
+def _update_stream(sources, seed, kind, tile):
     return random.update_stream(seed, kind, tile)
 
 
 @njit(cache=True)
-def _below(key, counter):
+def _below(sources, key, counter):
     return random.below(key, counter)
 
 
 def update_stream(seed: int, kind: int, tile: int) -> np.uint64:
     """The stream of the updates of a tile; `kind` 0 is the gradient, 1 a transfer."""
-    return np.uint64(_update_stream(seed, kind, tile))
+    return np.uint64(_update_stream(sources(), seed, kind, tile))
 
 
 def update_key(updates: np.uint64, step: int) -> np.uint64:
     """The stream of update number `step` of the stream `updates`."""
-    return np.uint64(_below(updates, step))
+    return np.uint64(_below(sources(), updates, step))
 
 
 def stream(seed: int, *path: int) -> int:

@@ -182,10 +182,11 @@ def _summary(largest):
 
 
 @njit(cache=True, nogil=True)
-def measure_rows(x, d, largest):
+def measure_rows(sources, x, d, largest):
     """Measure a linear layer's vectors.
 
     Args:
+        sources: see `law.py`.
         x: (n, d_in) float32.
         d: (n, rows, 1) float32.
         largest: (2, n, 1) float32, filled: largest |x|, largest |d| of each vector.
@@ -217,13 +218,14 @@ def _widen(source, target, shifts):
 
 
 @njit(cache=True, nogil=True)
-def measure_patches(x, starts, channels, lead, last, run, stride, d, largest):
+def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, largest):
     """Measure a convolution's vectors.
 
     The largest |x| of overlapping patches is found without visiting a pixel once per channel, nor
     once per patch: first over channels, then along the last axis of the window, then over the rest.
 
     Args:
+        sources: see `law.py`.
         x: (n, channels * pixels) float32.
         starts: pixel of each patch's first element, (p,); patches come in rows of `run`, the
             neighbours in a row being `stride` pixels apart.

@@ -5,19 +5,19 @@ another when a process forks after it has run; a pool of Python threads does nei
 kernels compile faster.
 """
 
-import _signal  # type: ignore[import-not-found]
 import os
+import signal
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from signal import SIGINT
 from typing import Any
 
 from resitile.errors import ConfigError
 
-# `signal.signal` wraps these in enumerations, which takes ten times as long as the call itself.
-_get_handler, _set_handler = _signal.getsignal, _signal.signal
-_SIGINT = int(SIGINT)
+# `signal.signal` puts enumerations around its C module: ten times what the call itself takes.
+_calls = getattr(signal, "_signal", signal)
+_get_handler, _set_handler = _calls.getsignal, _calls.signal
+_SIGINT = int(signal.SIGINT)
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
 _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

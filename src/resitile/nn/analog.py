@@ -246,7 +246,7 @@ class AnalogModule(nn.Module):
         self.tape.queue.clear()
 
     def take(self) -> list[list[Vectors]]:
-        """The recorded mini-batches in forward order, measured; the queue is left as it is.
+        """The recorded mini-batches in forward order, measured; they stay in the queue.
 
         Raises:
             UpdateError: if inputs or gradients are not finite, an input was overwritten since, or

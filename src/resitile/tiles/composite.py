@@ -166,7 +166,7 @@ class Composite:
 
             def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
                 dense.list_columns(
-                    key, first + begin, v.x, v.starts, v.offset, v.turned, v.x_max, v.d_max,
+                    law, key, first + begin, v.x, v.starts, v.offset, v.turned, v.x_max, v.d_max,
                     float(lr), spec[DW_MIN], *train.arguments, *(a[begin:end] for a in lists),
                 )  # fmt: skip
 
@@ -288,10 +288,10 @@ class Composite:
             )
         rest = weight.astype(np.float64)
         for n, tile in enumerate(self.tiles):
-            own = tile.crosspoints(weight.shape)
             if self.coefficients[n] == 0:  # a hidden tile holds no part of the weight
                 self.w[:, :, n] = 0
                 continue
+            own = tile.crosspoints(weight.shape)
             self.w[:, :, n] = np.clip(rest / self.coefficients[n], own["w_min"], own["w_max"])
             rest -= self.coefficients[n] * self.w[:, :, n]
         self.refresh()

@@ -14,6 +14,7 @@ import numpy as np
 
 from resitile.errors import UpdateError
 from resitile.kernels import lines
+from resitile.kernels.law import sources
 
 
 @dataclass
@@ -63,9 +64,11 @@ class Vectors:
         n, _, p = self.d.shape
         largest = np.empty((2, n, p), dtype=np.float32)
         if self.window is None:
-            self.most = lines.measure_rows(self.x, self.d, largest)
+            self.most = lines.measure_rows(sources(), self.x, self.d, largest)
         else:
-            self.most = lines.measure_patches(self.x, self.starts, *self.window, self.d, largest)
+            self.most = lines.measure_patches(
+                sources(), self.x, self.starts, *self.window, self.d, largest
+            )
         if not math.isfinite(self.most):
             raise UpdateError(
                 "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
