@@ -45,8 +45,8 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
             between two reads get less.
         refill: how much of a device of an evidence tile one pass renews, above 0; sets the step of
             transfers. At 4 states 0.125 is a pulse in every fourth pass.
-        decisions: rate of decisions about a device, per mini-batch and learning rate: with 0.02
-            and lr 0.1 it may get a pulse every 500 mini-batches. A schedule of the learning rate
+        decisions: rate of decisions about a device, per mini-batch and learning rate: with 0.03
+            and lr 0.1 it may get a pulse every 333 mini-batches. A schedule of the learning rate
             so calms the weight down.
         alarm: share of decisions that noise alone would let pass the gate, in (0, 1), if pulses
             were independent; sets the gate from the evidence tiles' number and states. Trains of
@@ -66,7 +66,7 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
     columns: int = 50
     fresh: float = 2.0
     refill: float = 0.125
-    decisions: float = 0.02
+    decisions: float = 0.03
     alarm: float = 0.01
     stage_steps: int = 10_000
 
