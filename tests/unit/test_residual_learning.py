@@ -6,6 +6,7 @@ import torch
 import resitile as rt
 from resitile.errors import ConfigError
 from resitile.nn import AnalogLinear
+from resitile.tiles import Composite
 
 DEVICE = rt.devices.SoftBounds(states=4)
 
@@ -121,6 +122,21 @@ class TestAutoSchedule:
         assert layer.state["stage"].item() == 3
         assert torch.equal(layer.tiles[:3], coarse)
         assert layer.counts[0].tolist()[3] == 17
+
+    @pytest.mark.parametrize("states", [3, 4, 10, 100])
+    def test_steps_make_up_for_the_smaller_reads_of_fine_devices(self, states, monkeypatch):
+        """std of (11): 0.577 with 4 states; the step was chosen there."""
+        device = rt.devices.SoftBounds(states=states)
+        rule = rt.algorithms.ResidualLearning(device, tiles=3, schedule="auto", steps_per_epoch=3)
+        layer = AnalogLinear(4, 5, bias=False, algorithm=rule, seed=0)
+        steps = []
+        monkeypatch.setattr(Composite, "transfer", lambda *a: steps.append(a[4]))
+        train(layer, 2)
+        dw = 2 / states
+        expected = 0.1 * 1.2**2 * (0.5 / 1.5) ** 0.5 / (dw / (2 - dw)) ** 0.5
+        assert steps == pytest.approx([expected] * len(steps))
+        assert len(steps) > 4
+        assert states != 4 or steps[0] == 0.1 * 1.2**2  # to the bit
 
     def test_every_column_has_its_turn_also_where_an_epoch_has_many_steps(self):
         layer = layer_of(tiles=3, d_in=3, schedule="auto", steps_per_epoch=330)
