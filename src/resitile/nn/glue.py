@@ -16,14 +16,15 @@ def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Te
     With a learnt scale s the product is multiplied by s / s.detach(), which is 1: it changes no
     value and gives s its gradient.
     """
-    if torch.is_autocast_enabled(x.device.type):
-        with torch.autocast(x.device.type, enabled=False):
-            return finish(layer, x, product)
     parameters = layer._parameters  # nn.Module's attribute look-up takes as long as a small product
     weight, bias = parameters["weight"], parameters["bias"]
-    kind = x.dtype
-    if kind != torch.float32:
-        x = x.float()
+    kind, place = x.dtype, "cpu" if x.is_cpu else x.device.type
+    if torch.is_autocast_enabled(place):
+        with torch.autocast(place, enabled=False):
+            return finish(layer, x, product)
+    if kind is torch.float32 and "scale" not in parameters:  # the usual case
+        return product(x, weight, bias, layer)
+    x = x.float()
     if "scale" not in parameters or not layer.scale.requires_grad:
         y = product(x, weight, bias, layer)
     else:
@@ -31,7 +32,7 @@ def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Te
         y = product(x, weight, None, layer) * (layer.scale / layer.scale.detach())
         if bias is not None:
             y = y + bias.view(-1, *[1] * layer.spatial)
-    return y if kind == torch.float32 else y.to(kind)
+    return y.to(kind)
 
 
 def once(backward: Callable[..., Any]) -> Callable[..., Any]:
