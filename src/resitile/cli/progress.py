@@ -128,7 +128,7 @@ class Bars(Observer):
 
 
 def _line(record: dict[str, Any], epochs: int) -> str:
-    stage = "" if record["stage"] is None else f", warm start fills tile {record['stage']}"
+    stage = "" if record["stage"] is None else f", fills tile {record['stage']}"
     return (
         f"epoch {record['epoch']}/{epochs}  loss {record['train_loss']:.4f}  "
         f"train {record['train_accuracy']:.1%}  val {record['val_accuracy']:.1%}{stage}  "

@@ -24,7 +24,7 @@ def counts(model: nn.Module) -> tuple[dict[str, list[int]], dict[str, list[int]]
 
 
 def stage(model: nn.Module) -> int | None:
-    """The tile that a warm start fills, None without or after one."""
+    """The tile that is being filled (a warm start, gated training), or None."""
     for layer in analog_layers(model).values():
         if "stage" in layer.state:
             found = int(layer.state["stage"][0])
