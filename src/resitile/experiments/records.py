@@ -2,7 +2,7 @@
 
 `metrics.jsonl` has one JSON object a line. Kind "epoch": `epoch` (from 1), `train_loss`,
 `train_accuracy`, `val_loss`, `val_accuracy`, `lr`, `wall_s` and `steps` (both since the start of
-the run), `stage` (tile that is being filled: warm starts, gated; or null), `pulses` and `transfers` (per layer, per
+the run), `stage` (tile that is being filled, or null), `pulses` and `transfers` (per layer, per
 tile, since the start). Kind "tiles", analog runs only: what every tile holds, see `measure`.
 `summary.json` is written at the very end; a run without it is unfinished.
 """
