@@ -1,9 +1,10 @@
 """The pulsed update of one 512 x 512 tile, 100 vectors, against aihwkit where installed.
 
-    python benchmarks/tile_update.py [--peer] [--rounds 40]
+    python benchmarks/tile_update.py [--peer] [--rounds 40] [--block 10]
 
 Fine devices (1200 states, many pulses) and coarse ones (4 states, few), default spread. In place
-on the tile, inputs as torch tensors; 2 threads.
+on the tile, inputs as torch tensors; 2 threads. Contenders take turns after `--block` updates, as
+in lenet_step.py; with 1 each finds its caches filled by the other.
 """
 
 import argparse
@@ -53,6 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peer", action="store_true", help="aihwkit beside us (must be installed)")
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--block", type=int, default=10, help="updates before the other's turn")
     arguments = parser.parse_args()
     common.use_threads(2)
     generator = torch.Generator().manual_seed(0)
@@ -65,9 +67,11 @@ def main() -> None:
         for update in contenders.values():
             for _ in range(5):
                 update()
-        times = common.alternate(contenders, arguments.rounds)
-        name = f"tile_update_{states}_states{'_peer' if arguments.peer else ''}"
-        common.report(name, times, "resitile", states=states, size=SIZE, vectors=VECTORS)
+        times = common.alternate(contenders, arguments.rounds, arguments.block)
+        single = "_in_turn" if arguments.block == 1 else ""
+        name = f"tile_update_{states}_states{'_peer' if arguments.peer else ''}{single}"
+        shared = {"states": states, "size": SIZE, "vectors": VECTORS, "block": arguments.block}
+        common.report(name, times, "resitile", **shared)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import betaincinv
 
 from resitile.algorithms.adaptive_schedule import expected_pulses, forgets
 from resitile.algorithms.auto_schedule import spread_of, stage_at
@@ -112,6 +111,8 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         less; the distribution is taken as the symmetric Beta of that variance, which for one tile
         of four states is the uniform distribution that they really have.
         """
+        from scipy.special import betaincinv  # takes an eighth of a second, few need it
+
         devices = self.devices()[self.visible : -1]
         reach = [(device.w_max - device.w_min) / 2 for device in devices]
         spread = [r * spread_of(device) for r, device in zip(reach, devices, strict=True)]

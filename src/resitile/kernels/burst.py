@@ -8,18 +8,17 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels.crosspoint import crosspoint, pulse
-from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters
+from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters, width
 from resitile.kernels.random import cycle_noise
 from resitile.kernels.update import refresh
 
 
 @njit(inline="always")
-def scratch(law, spec, device_key, table, size):
+def scratch(law, size):
     """Lists for `size` devices: numbers, own parameters (one row each), step, noise, weight."""
-    own, _, _ = crosspoint(law, spec, device_key, 0, table)
     return (
         np.empty(size, dtype=np.uint64),
-        np.empty((len(own), size), dtype=np.float32),
+        np.empty((width(law), size), dtype=np.float32),
         np.empty(size, dtype=np.float32),
         np.empty(size, dtype=np.float32),
         np.empty(size, dtype=np.float32),

@@ -33,7 +33,7 @@ _ONE = np.float32(1)
 _TINY = np.float32(1e-6)
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")  # not inlined: compiled once for all kernels
 def crosspoint(law, spec, key, index, table):
     """The parameters of crosspoint number `index`: (p, step_up, step_down).
 
@@ -55,7 +55,7 @@ def crosspoint(law, spec, key, index, table):
     return p, step_up, step_down
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")  # as `crosspoint`
 def pulse(law, w, up, p, step_up, step_down, cycle, additive, xi):
     """The weight after one pulse; `xi` is the cycle-to-cycle deviate of this pulse."""
     if up:

@@ -52,7 +52,7 @@ def _trains(lr, x_max, d_max, dw_min, bits, manage, manage_length, lengths, rows
     return longest
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")  # not inlined: small functions compile faster
 def _screen_one(d, low, key, scale, length, eights, fired, slots):
     """Rows that fire for one vector, side by side in `d`, and in which slots; their number.
 
@@ -113,6 +113,39 @@ def _by_sign(d, fired, count, order):
     return np.int64(front)
 
 
+@njit(nogil=True, error_model="numpy")
+def _send_slots(
+    law, spec, table, device_key, vector_key, slot0, tiles, t, coefficients, weight, wear,
+    d, row0, fired, slots, lines, words, front, back,
+):  # fmt: skip
+    """One vector whose train has several slots, device after device; returns the pulses."""
+    d_in = lines.size
+    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
+    pulses = 0
+    for m in range(fired.size):
+        at = row0 + np.int64(fired[m])
+        row, composite = tiles[at], weight[at]
+        first = np.uint64(at * d_in)
+        for side in range(2):
+            begin, end = (0, front) if side == 0 else (d_in - back, d_in)
+            up = (d[fired[m]] > 0) == (side == 1)
+            for c in range(begin, end):
+                word = slots[m] & words[c]
+                if word == 0:
+                    continue
+                j = np.uint64(lines[c])
+                own, up_step, down_step = crosspoint(law, spec, device_key, first + j, table)
+                row[j, t], fired_here = send(
+                    law, row[j, t], up, own, up_step, down_step, cycle, additive, table,
+                    vector_key, slot0, first + j, word,
+                )  # fmt: skip
+                pulses += fired_here
+                if wear.size:
+                    wear[at, j, t] += fired_here
+                refresh(row, coefficients, composite, j)
+    return pulses
+
+
 @njit(cache=True, nogil=True, error_model="numpy")  # x / 0 in lanes that are not used
 def pulse_events(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
@@ -124,7 +157,6 @@ def pulse_events(
     d_in = offset.size
     rows = high - low
     key = below(updates, step)
-    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     t = np.uint64(t)  # unsigned indices: no test for negative ones
     lines = np.empty(d_in, dtype=np.uint32)
     words = np.empty(d_in, dtype=np.uint32)
@@ -143,7 +175,7 @@ def pulse_events(
     row_scale = np.empty(block, dtype=np.float32)
     column_scale = np.empty(block, dtype=np.float64)
     length = np.empty(block, dtype=np.int64)
-    lists = burst.scratch(law, spec, device_key, table, max(d_in, _LIST))
+    lists = burst.scratch(law, max(d_in, _LIST))
     flat = tiles.reshape(tiles.shape[0] * d_in, tiles.shape[2])
     flat_weight = weight.reshape(-1)
     pulses = 0
@@ -207,28 +239,9 @@ def pulse_events(
                     )  # fmt: skip
                     pulses += np.int64(count[r]) * (front + back)
                     continue
-                for m in range(count[r]):
-                    line, open_slots = low + np.int64(fired[r, m]), slots[r, m]
-                    at = row0 + line
-                    row, composite = tiles[at], weight[at]
-                    first = np.uint64(at * d_in)
-                    for side in range(2):
-                        begin, end = (0, front) if side == 0 else (d_in - back, d_in)
-                        up = (d[n, line, p0 + r] > 0) == (side == 1)
-                        for c in range(begin, end):
-                            word = open_slots & words[c]
-                            if word == 0:
-                                continue
-                            j = np.uint64(lines[c])
-                            own, up_step, down_step = crosspoint(
-                                law, spec, device_key, first + j, table
-                            )
-                            row[j, t], fired_here = send(
-                                law, row[j, t], up, own, up_step, down_step, cycle, additive,
-                                table, keys[r], slot0, first + j, word,
-                            )  # fmt: skip
-                            pulses += fired_here
-                            if wear.size:
-                                wear[at, j, t] += fired_here
-                            refresh(row, coefficients, composite, j)
+                pulses += _send_slots(
+                    law, spec, table, device_key, keys[r], slot0, tiles, t, coefficients, weight,
+                    wear, d[n, low:high, p0 + r], row0 + low, fired[r, : count[r]], slots[r],
+                    lines, words, front, back,
+                )  # fmt: skip
     return pulses

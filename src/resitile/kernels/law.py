@@ -157,6 +157,11 @@ def as_parameters(law, own, j):  # type: ignore[no-untyped-def]
     raise NotImplementedError
 
 
+def width(law):  # type: ignore[no-untyped-def]
+    """How many numbers the tuple p of a law has, inside kernels."""
+    raise NotImplementedError
+
+
 @overload(q_up)  # type: ignore[untyped-decorator]
 def _q_up(law, w, p):  # type: ignore[no-untyped-def]
     function = _compiled(_LAWS[law.law_id], "q_up")
@@ -193,3 +198,9 @@ def _as_parameters(law, own, j):  # type: ignore[no-untyped-def]
     scope: dict[str, Any] = {}
     exec(text, scope)
     return scope["impl"]
+
+
+@overload(width)  # type: ignore[untyped-decorator]
+def _width(law):  # type: ignore[no-untyped-def]
+    count = 2 + law.n_fields
+    return lambda law: count

@@ -113,7 +113,7 @@ def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags
     return np.int64(front), np.int64(back)
 
 
-@njit(inline="always")
+@njit(nogil=True, error_model="numpy")
 def sample_columns(
     vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags, found
 ):
