@@ -30,10 +30,12 @@ PUBLISHED = {
     "MT-RL, 4 tiles": "73.35 ± 0.13",
     "MT-RL, 6 tiles": "75.11 ± 0.07",
 }
+PUBLISHED |= {f"{name}, as printed": PUBLISHED[name] for name in ("TT-v2", "MP", "MT-RL, 6 tiles")}
 ORDER = (
     "Digital SGD", "Single tile", "TT-v1", "TT-v2", "c-TTv2", "AGAD", "MP",
     "MT-RL, 3 tiles", "MT-RL, 4 tiles", "MT-RL, 6 tiles",
     "Gated MT-RL, 3 tiles", "Gated MT-RL, 4 tiles", "Gated MT-RL, 6 tiles", "Gated MT-RL, 8 tiles",
+    "TT-v2, as printed", "MP, as printed", "MT-RL, 6 tiles, as printed",
 )  # fmt: skip
 BEGIN, END = "<!-- table1:start -->", "<!-- table1:end -->"
 
