@@ -17,6 +17,7 @@ from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 
 STATES, EPOCHS, BATCH, CHANCE = (4, 10, 40), 8, 16, 0.1
+STEPS = 563  # mini-batches of an epoch
 TARGET = Path(__file__).parent.parent / "src/resitile/experiments/plan_reference.json"
 
 
@@ -41,7 +42,7 @@ def main() -> None:
     top = accuracy("digital", digital)
     kept: dict[str, list[float]] = {}
     for states in STATES:
-        for choice in choices(SoftBounds(states=states), BATCH):
+        for choice in choices(SoftBounds(states=states), BATCH, STEPS):
             device = {"name": "soft_bounds", "states": states}
             tables = {"device": device, **choice.tables(EPOCHS)}
             share = (accuracy(f"{choice.key}-{states}", tables) - CHANCE) / (top - CHANCE)

@@ -21,6 +21,7 @@ from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 
 EPOCHS, BATCH, NETWORK = 10, 16, "plan_task:Perceptron"
+STEPS = 282  # mini-batches of an epoch
 DEVICE = {"name": "soft_bounds", "states": 7, "variation": {"cycle": 0.5, "dw_min": 0.3}}
 VARIED = ("residual_learning-4", "residual_learning-6", "residual_learning-8", "tiki_taka_v2")
 STORAGE = 4000.0
@@ -43,7 +44,7 @@ def main() -> None:
     top = accuracy(runs, "digital", digital)
     device = devices.create(**DEVICE)
     grid = []
-    for choice in choices(device, BATCH):
+    for choice in choices(device, BATCH, STEPS):
         factors = (0.5, 1.0, 2.0) if choice.key in VARIED else (1.0,)
         if choice.key in (
             "single_tile",
@@ -62,7 +63,7 @@ def main() -> None:
     for case, limits in (("no limits", Limits()), ("4 kB", Limits(storage_bytes=STORAGE))):
         found = plan(
             device, models.create(NETWORK), batch=BATCH, digital_accuracy=top[1], limits=limits,
-            steps_per_epoch=282,
+            steps_per_epoch=STEPS,
         )  # fmt: skip
         allowed = {row["key"]: row for row in found["choices"] if not row["breaks"]}
         chosen = found["recommended"]

@@ -38,7 +38,7 @@ def row_of(result: dict[str, Any], key: str) -> dict[str, Any]:
 
 def test_costs_are_those_of_the_cost_model() -> None:
     result = found(batch=8, steps_per_epoch=500)
-    for choice in choices(DEVICE, 8):
+    for choice in choices(DEVICE, 8, 500):
         rule = rule_of(choice, DEVICE, 500)
         total = rt.estimate_cost(LeNet5(), algorithm=rule, batch=8).total
         row = row_of(result, choice.key)
@@ -72,9 +72,11 @@ def test_noise_and_bounds_count_as_fewer_states() -> None:
 
 def test_floors() -> None:
     spread = rt.theory.stationary_spread(0.5)
-    floors = {c.key: floor_of(rule_of(c, DEVICE, 100)) for c in choices(DEVICE, 16)}
+    floors = {c.key: floor_of(rule_of(c, DEVICE, 100)) for c in choices(DEVICE, 16, 100)}
     assert floors["single_tile"] == pytest.approx(spread)
     assert floors["residual_learning-6"] == pytest.approx(spread * 0.5**4)
+    assert floors["gated_residual_learning-4"] == pytest.approx(0.5 / math.sqrt(12))
+    assert floors["gated_residual_learning-6"] == pytest.approx(0.5 / math.sqrt(12) * 0.5)
     assert floors["mixed_precision"] == pytest.approx(0.5 / math.sqrt(12))
 
 
@@ -84,7 +86,7 @@ def test_limits_are_kept_and_named() -> None:
     best = max(row["predicted_accuracy"] for row in free["choices"])
     assert row_of(free, free["recommended"])["predicted_accuracy"] >= best - 0.005
     tight = found(limits=Limits(storage_bytes=3000))
-    assert tight["recommended"].startswith(("single", "residual"))
+    assert tight["recommended"].startswith(("single", "residual", "gated"))
     assert row_of(tight, "mixed_precision")["breaks"] == ["storage_bytes"]
     possible = [r["predicted_accuracy"] for r in tight["choices"] if not r["breaks"]]
     chosen = row_of(tight, tight["recommended"])
@@ -114,7 +116,7 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     written = config.load(out)
     rule = written.rule()
     assert rule is not None
-    choice = next(c for c in choices(DEVICE, 16) if c.key == result["recommended"])
+    choice = next(c for c in choices(DEVICE, 16, 1000) if c.key == result["recommended"])
     assert rule.name == choice.algorithm["name"]
     assert written.optimizer.lr == choice.lr
     assert out.with_suffix(".svg").is_file()

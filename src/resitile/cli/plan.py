@@ -20,7 +20,7 @@ def plan(
     batch: Annotated[int, typer.Option(min=1, help="Images of a mini-batch.")] = 16,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the written run.")] = 10,
     steps_per_epoch: Annotated[
-        int, typer.Option(min=1, help="Mini-batches of an epoch, for the cost of a warm start.")
+        int, typer.Option(min=1, help="Mini-batches of an epoch, for stages and their cost.")
     ] = 1000,
     digital_accuracy: Annotated[
         float | None,
@@ -95,7 +95,7 @@ def plan(
     picture = write_plan(found, out.with_suffix(".svg"))
     chosen = found["recommended"]
     if chosen is not None:
-        choice = next(c for c in choices(device, batch) if c.key == chosen)
+        choice = next(c for c in choices(device, batch, steps_per_epoch) if c.key == chosen)
         run = {
             "name": out.stem,
             "label": choice.label,

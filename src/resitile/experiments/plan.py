@@ -80,12 +80,16 @@ def floor_of(rule: Algorithm) -> float:
     """Spread that stays in a weight, as a share of the reach of tile 0.
 
     A tile that noise drives keeps the spread of its device; of a chain, the last tile that is
-    filled counts; with a digital buffer, rounding to whole pulses.
+    filled counts; with a digital buffer, rounding to whole pulses; with a gate, to those of the
+    last tile that makes the weight.
     """
     device = rule.devices()[0]
     reach = (device.w_max - device.w_min) / 2
+    rounding = device.dw_min / reach / math.sqrt(12)
     if rule.name in ("tiki_taka_v2", "mixed_precision"):
-        return device.dw_min / reach / math.sqrt(12)
+        return rounding
+    if rule.name == "gated_residual_learning":
+        return rounding * rule.ratio ** (rule.visible - 1)
     spread = auto_schedule.spread_of(device)
     return spread * rule.ratio ** max(rule.count - 2, 0)
 
@@ -130,14 +134,14 @@ def plan(
         raise ConfigError(f"digital_accuracy must lie in ({chance}, 1], got {digital}")
     states = effective_states(device)
     rows = []
-    for choice in choices(device, batch):
+    for choice in choices(device, batch, steps_per_epoch):
         rule = rule_of(choice, device, steps_per_epoch)
         cost = estimate_cost(model, algorithm=rule, batch=batch, primitives=primitives).total
         row = {
             "key": choice.key,
             "label": choice.label,
             "tiles": rule.count,
-            "gamma": rule.ratio if rule.name == "residual_learning" else None,
+            "gamma": rule.ratio if rule.visible > 1 and rule.ratio > 0 else None,
             "predicted_accuracy": chance + kept_share(choice.key, states) * (digital - chance),
             "floor": floor_of(rule),
             "update_ns": cost.update_ns,

@@ -3,9 +3,13 @@
 from dataclasses import dataclass
 from typing import Any
 
+from resitile.algorithms import GatedResidualLearning
 from resitile.devices import Device
 
 TILES = (2, 3, 4, 6, 8)
+GATED = (4, 6, 8)
+_DECISIONS = 10  # about a device, in an epoch: what was tuned on full data and on a sixth of them
+_STAGE = 3  # epochs for which a gated tile of the weight is trained before the next
 
 
 @dataclass(frozen=True)
@@ -34,17 +38,19 @@ class Choice:
         }
 
 
-def choices(device: Device, batch: int) -> list[Choice]:
+def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
     """Every method with its steps for a device and a mini-batch.
 
     Steps are those that were tuned at 4 states (`configs/fashion-mnist-4-states`). Gradients are
     those of the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also
     with the number of states, since its noise is that of its pulses. TT-v2's buffer counts in
-    pulses, which finer devices have smaller: what is read is worth as many as at 4 states.
+    pulses, which finer devices have smaller: what is read is worth as many as at 4 states. The
+    gated method decides about a device ten times an epoch, at most.
 
     Args:
         device: of every tile.
         batch: images of a mini-batch.
+        steps_per_epoch: mini-batches of an epoch.
     """
     share = batch / 16
     single = Choice(
@@ -63,6 +69,17 @@ def choices(device: Device, batch: int) -> list[Choice]:
         )
         for tiles in TILES
     ]  # fmt: skip
+    gated = [
+        Choice(
+            f"gated_residual_learning-{tiles}", f"gated MT-RL, {tiles} tiles",
+            {
+                "name": "gated_residual_learning", "tiles": tiles,
+                "stage_steps": _STAGE * steps_per_epoch,
+            },
+            min(_DECISIONS / (GatedResidualLearning.decisions * steps_per_epoch), 1.0),
+        )
+        for tiles in GATED
+    ]  # fmt: skip
     buffered = Choice(
         "tiki_taka_v2", "TT-v2",
         {
@@ -72,4 +89,4 @@ def choices(device: Device, batch: int) -> list[Choice]:
         0.2 * share,
     )  # fmt: skip
     mixed = Choice("mixed_precision", "MP", {"name": "mixed_precision"}, 1.6 * share)
-    return [single, *chains, buffered, mixed]
+    return [single, *chains, *gated, buffered, mixed]
