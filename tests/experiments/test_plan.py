@@ -116,9 +116,10 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     written = config.load(out)
     rule = written.rule()
     assert rule is not None
-    choice = next(c for c in choices(DEVICE, 16, 1000) if c.key == result["recommended"])
+    choice = next(c for c in choices(DEVICE, 16, 563) if c.key == result["recommended"])
     assert rule.name == choice.algorithm["name"]
     assert written.optimizer.lr == choice.lr
+    assert choice.algorithm == {k: v for k, v in written.algorithm.items() if k in choice.algorithm}
     assert out.with_suffix(".svg").is_file()
     small = ["--set", "data.limit=60", "--set", "train.epochs=1", "--threads", "1"]
     trained = CliRunner().invoke(

@@ -266,3 +266,8 @@ def test_several_columns_at_once_are_the_same_as_one_after_the_other():
     assert (made[0][0] != 0).any()
     for one, other in zip(*made, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_warm_start_is_refused():
+    with pytest.raises(ConfigError, match="train by ResidualLearning"):
+        rt.WarmStart(layer_of(), stage=1)

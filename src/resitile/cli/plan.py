@@ -20,8 +20,14 @@ def plan(
     batch: Annotated[int, typer.Option(min=1, help="Images of a mini-batch.")] = 16,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the written run.")] = 10,
     steps_per_epoch: Annotated[
-        int, typer.Option(min=1, help="Mini-batches of an epoch, for stages and their cost.")
-    ] = 1000,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Mini-batches of an epoch, for stages and their cost; counted in the data if left "
+            "out.",
+            show_default=False,
+        ),
+    ] = None,
     digital_accuracy: Annotated[
         float | None,
         typer.Option(help="What digital training reaches on the task, such as 0.9."),
@@ -84,6 +90,8 @@ def plan(
         area_mm2=max_area_mm2,
         accuracy=min_accuracy,
     )
+    if steps_per_epoch is None:
+        steps_per_epoch = _steps_of(data, batch)
     found = planning.plan(
         device,
         models.create(model),
@@ -119,6 +127,20 @@ def plan(
     if chosen is None:
         typer.echo("no method keeps to the limits; the last column says which it breaks", err=True)
         raise typer.Exit(1)
+
+
+def _steps_of(data: str, batch: int) -> int:
+    """Mini-batches of an epoch of a data set."""
+    from resitile.errors import DataError
+    from resitile.experiments import config
+    from resitile.experiments.task import load_task, steps_per_epoch
+
+    tables = {"data": {"name": data, "batch_size": batch}, "algorithm": {"name": "digital"}}
+    run = config.parse({"name": "plan", **tables})
+    try:
+        return steps_per_epoch(run, load_task(run))
+    except DataError as error:
+        raise DataError(f"{error}; without the data, give --steps-per-epoch") from error
 
 
 def _shown(row: dict[str, Any], chosen: bool) -> list[str]:

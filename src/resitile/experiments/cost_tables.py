@@ -27,6 +27,7 @@ LABELS = {  # in the order of the tables
     "rider": "RIDER",
     "mixed_precision": "MP",
     "residual_learning": "MT-RL",
+    "gated_residual_learning": "gated MT-RL",
 }
 
 
@@ -36,7 +37,8 @@ def rule_of(
     """An algorithm that reads a column every `samples_per_transfer` samples (n_s of the tables).
 
     In settings: `batch` columns every n_s mini-batches, and for residual learning a ratio of n_s
-    from tile to tile. The device has no part in the cost.
+    from tile to tile; gated, which reads after every mini-batch, batch / n_s columns, rounded, and
+    its usual tiles. The device has no part in the cost.
 
     Raises:
         ConfigError: if there is no such algorithm, or a number is out of range.
@@ -47,8 +49,10 @@ def rule_of(
         settings = {"transfer_every": samples_per_transfer, "columns": batch}
     if "transfer_ratio" in own:
         settings["transfer_ratio"] = samples_per_transfer
-    if "tiles" in own and tiles is not None:
-        settings["tiles"] = tiles
+        if tiles is not None:
+            settings["tiles"] = tiles
+    elif "columns" in own and "transfer_every" not in own:
+        settings["columns"] = max(round(batch / samples_per_transfer), 1)
     return algorithms.create(name, SoftBounds(), **settings)
 
 

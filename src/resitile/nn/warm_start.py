@@ -56,7 +56,7 @@ class WarmStart:
                     f"schedule={schedule!r} decides itself which tile is filled when; leave "
                     'WarmStart out, or use schedule="periods"'
                 )
-        self._layers = [layer for layer in layers.values() if "stage" in layer.state]
+        self._layers = [layer for layer in layers.values() if "warm_every" in layer.state]
         if not self._layers:
             raise ConfigError(
                 "a warm start needs analog layers that train by ResidualLearning; the model has "
