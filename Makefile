@@ -1,7 +1,9 @@
 # Every target sets itself up: a fresh clone needs python3 (3.11 or later), make and a package
-# index. The virtual environment is .venv; `make VENV=...` takes another, `PYTHON=...` another Python.
+# index. The virtual environment is .venv; `make VENV=...` takes another, `PYTHON=...` another Python,
+# `JOBS=...` another number of test processes.
 PYTHON ?= python3
 VENV ?= .venv
+JOBS ?= 2
 CONFIGS ?= $(sort $(wildcard configs/demo/*.toml))
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.resitile-installed
@@ -17,7 +19,7 @@ demo: $(STAMP) ## the main job, a few minutes: networks on 4-state devices, one 
 	@echo "Again from the start: make demo DEMO_FLAGS=--overwrite"
 
 test: $(STAMP) ## all tests but the slow ones, with the checks of `make lint`
-	$(BIN)/python -m pytest -m "not slow" $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(PYTEST_FLAGS)
 
 lint: $(STAMP) ## style, layers and types
 	$(BIN)/ruff check .
