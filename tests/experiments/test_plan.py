@@ -119,7 +119,8 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     choice = next(c for c in choices(DEVICE, 16, 563) if c.key == result["recommended"])
     assert rule.name == choice.algorithm["name"]
     assert written.optimizer.lr == choice.lr
-    assert choice.algorithm == {k: v for k, v in written.algorithm.items() if k in choice.algorithm}
+    table = written.algorithm.model_dump()
+    assert choice.algorithm == {key: table[key] for key in choice.algorithm}
     assert out.with_suffix(".svg").is_file()
     small = ["--set", "data.limit=60", "--set", "train.epochs=1", "--threads", "1"]
     trained = CliRunner().invoke(
