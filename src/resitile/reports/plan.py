@@ -14,6 +14,7 @@ _COSTS = (
     ("storage_bytes", 1e-3, "digital storage (kB)"),
     ("energy_nj", 1.0, "energy (nJ per sample)"),
 )
+_MARKERS = "os^Dvph"  # one for each kind of method; colours tell its tiles
 
 
 def front(rows: list[dict[str, Any]], cost: str) -> list[dict[str, Any]]:
@@ -31,6 +32,7 @@ def plan_figure(found: dict[str, Any]) -> Figure:
     Args:
         found: what `resitile.experiments.plan.plan` returns.
     """
+    kinds = list(dict.fromkeys(_kind(row) for row in found["choices"]))
     figure = Figure(figsize=(11, 4), layout="constrained")
     axes = figure.subplots(1, len(_COSTS), sharey=True)
     for axis, (key, unit, label) in zip(axes, _COSTS, strict=True):
@@ -42,8 +44,9 @@ def plan_figure(found: dict[str, Any]) -> Figure:
         for number, row in enumerate(found["choices"]):
             chosen = row["key"] == found["recommended"]
             axis.scatter(
-                row[key] * unit, row["predicted_accuracy"], s=90 if chosen else 36, zorder=2,
-                color=COLOURS[number % len(COLOURS)], marker="*" if chosen else "o",
+                row[key] * unit, row["predicted_accuracy"], s=110 if chosen else 36, zorder=2,
+                color=COLOURS[number % len(COLOURS)], edgecolors="black" if chosen else "none",
+                marker=_MARKERS[kinds.index(_kind(row)) % len(_MARKERS)],
                 alpha=0.35 if row["breaks"] else 1.0,
                 label=row["label"] + (" (recommended)" if chosen else ""),
             )  # fmt: skip
@@ -59,6 +62,11 @@ def plan_figure(found: dict[str, Any]) -> Figure:
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     return figure
+
+
+def _kind(row: dict[str, Any]) -> str:
+    """The method without its number of tiles."""
+    return str(row["key"]).rsplit("-", 1)[0]
 
 
 def write_plan(found: dict[str, Any], path: Path) -> Path:
