@@ -15,53 +15,12 @@ from resitile.algorithms import Algorithm
 from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
+from resitile.nn.scale import output_scale
+from resitile.nn.tape import AnalogWeight, Tape
 from resitile.tiles import Composite, Programmed, Tile, Vectors
 
 _STATE = "state_"  # prefix of the buffers that hold an algorithm's own state
 _FORMAT = 1
-
-
-class AnalogWeight(nn.Parameter):
-    """The composite weight of an analog layer: a parameter that pulses move, not gradients.
-
-    Its `grad` stays None; `requires_grad_(False)` freezes the tiles behind it.
-    """
-
-    layer: "AnalogModule"
-
-
-class Tape:
-    """What belongs to one layer in one process only: recorded mini-batches and what guards them.
-
-    Attributes:
-        queue: (forward call, input, output gradient, the input's version) of each mini-batch.
-        owned: whether an AnalogSGD will take the queue.
-        updates: steps taken so far.
-        version: of the weight, as torch counts writes; pulses do not count.
-        views: arrays over the layer's tensors, and where those lay.
-    """
-
-    __slots__ = ("calls", "owned", "queue", "updates", "version", "views")
-
-    def __init__(self, version: int) -> None:
-        self.queue: list[tuple[int, Tensor, Tensor, int]] = []
-        self.owned = False
-        self.calls = self.updates = 0
-        self.version = version
-        self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
-
-    def enter(self) -> tuple[int, int]:
-        """Number a forward call: (call, updates so far)."""
-        self.calls += 1
-        return self.calls, self.updates
-
-    def check(self, at: tuple[int, int]) -> None:
-        """Refuse a backward pass through weights that were updated since its forward pass."""
-        if self.updates != at[1]:
-            raise UpdateError(
-                "the tiles of an analog layer were updated between a forward pass and its "
-                "backward pass; run forward again after step()"
-            )
 
 
 class AnalogModule(nn.Module):
@@ -127,22 +86,7 @@ class AnalogModule(nn.Module):
         self.program(start)
 
     def _set_scale(self, scale: Any, d_in: int) -> None:
-        devices = self.algorithm.devices()
-        reach = max(max(d.w_max, -d.w_min) for d in devices)
-        auto = 3.0 / (math.sqrt(d_in) * reach)
-        if isinstance(scale, str) and scale in ("auto", "learnable"):
-            value, learn = auto, scale == "learnable"
-        elif isinstance(scale, nn.Parameter):
-            value, learn = float(scale.detach()), scale.requires_grad
-        elif isinstance(scale, int | float) and not isinstance(scale, bool):
-            value, learn = float(scale), False
-        else:
-            raise ConfigError(
-                'scale must be a number above 0, "auto", "learnable" or a scalar nn.Parameter, '
-                f"got {scale!r}"
-            )
-        if not 0 < value < math.inf:
-            raise ConfigError(f"scale must be a number above 0, got {value}")
+        value, learn = output_scale(scale, d_in, self.algorithm.devices())
         tensor = torch.tensor(value, dtype=torch.float32)
         if learn:
             self.scale = nn.Parameter(tensor)

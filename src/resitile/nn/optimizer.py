@@ -9,7 +9,8 @@ from torch import Tensor
 
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
-from resitile.nn.analog import AnalogModule, AnalogWeight
+from resitile.nn.analog import AnalogModule
+from resitile.nn.tape import AnalogWeight
 
 
 class AnalogSGD(torch.optim.SGD):

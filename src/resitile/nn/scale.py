@@ -1,0 +1,40 @@
+"""The output scale of a layer as users give it."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
+
+from resitile.devices import Device
+from resitile.errors import ConfigError
+
+
+def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[float, bool]:
+    """Value of an output scale, and whether it is learnt.
+
+    Args:
+        scale: a number above 0, "auto" (3 / sqrt(fan-in) over the devices' reach), "learnable"
+            (starts at auto), or a scalar Parameter to start from.
+        d_in: fan-in.
+        devices: of all tiles.
+
+    Raises:
+        ConfigError: if it is none of these.
+    """
+    reach = max(max(d.w_max, -d.w_min) for d in devices)
+    auto = 3.0 / (math.sqrt(d_in) * reach)
+    if isinstance(scale, str) and scale in ("auto", "learnable"):
+        value, learn = auto, scale == "learnable"
+    elif isinstance(scale, nn.Parameter):
+        value, learn = float(scale.detach()), scale.requires_grad
+    elif isinstance(scale, int | float) and not isinstance(scale, bool):
+        value, learn = float(scale), False
+    else:
+        raise ConfigError(
+            'scale must be a number above 0, "auto", "learnable" or a scalar nn.Parameter, '
+            f"got {scale!r}"
+        )
+    if not 0 < value < math.inf:
+        raise ConfigError(f"scale must be a number above 0, got {value}")
+    return value, learn

@@ -1,0 +1,55 @@
+"""What one analog layer keeps beside its tensors: the weight that knows its layer, and the tape."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from resitile.errors import UpdateError
+from resitile.tiles import Composite
+
+if TYPE_CHECKING:
+    from resitile.nn.analog import AnalogModule
+
+
+class AnalogWeight(nn.Parameter):
+    """The composite weight of an analog layer: a parameter that pulses move, not gradients.
+
+    Its `grad` stays None; `requires_grad_(False)` freezes the tiles behind it.
+    """
+
+    layer: "AnalogModule"
+
+
+class Tape:
+    """What belongs to one layer in one process only: recorded mini-batches and what guards them.
+
+    Attributes:
+        queue: (forward call, input, output gradient, the input's version) of each mini-batch.
+        owned: whether an AnalogSGD will take the queue.
+        updates: steps taken so far.
+        version: of the weight, as torch counts writes; pulses do not count.
+        views: arrays over the layer's tensors, and where those lay.
+    """
+
+    __slots__ = ("calls", "owned", "queue", "updates", "version", "views")
+
+    def __init__(self, version: int) -> None:
+        self.queue: list[tuple[int, Tensor, Tensor, int]] = []
+        self.owned = False
+        self.calls = self.updates = 0
+        self.version = version
+        self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
+
+    def enter(self) -> tuple[int, int]:
+        """Number a forward call: (call, updates so far)."""
+        self.calls += 1
+        return self.calls, self.updates
+
+    def check(self, at: tuple[int, int]) -> None:
+        """Refuse a backward pass through weights that were updated since its forward pass."""
+        if self.updates != at[1]:
+            raise UpdateError(
+                "the tiles of an analog layer were updated between a forward pass and its "
+                "backward pass; run forward again after step()"
+            )
