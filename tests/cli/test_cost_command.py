@@ -157,6 +157,7 @@ def test_a_digital_configuration_has_no_cost(cli, tmp_path):
         (["--batch", "0"], ["batch", "at least 1", "got 0"]),
         (["--dim", "-2"], ["--dim"]),
         (["--tiles", "1"], ["at least 2", "inf", "'1'"]),
+        (["--tiles", "4", "--algorithm", "agad"], ["--tiles is for residual_learning"]),
         (["--set", "red_ns=3"], ["red_ns", "allowed", "read_ns"]),
         (["--set", "read_ns=-3"], ["read_ns", "above 0", "-3"]),
         (["--set", "read_ns"], ["NAME=NUMBER"]),

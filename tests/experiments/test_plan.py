@@ -70,6 +70,16 @@ def test_noise_and_bounds_count_as_fewer_states() -> None:
     assert effective_states(wide) == pytest.approx(4)
 
 
+def test_a_device_beyond_the_reference_runs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for states, told in (("2", True), ("4", False), ("400", True)):
+        done = CliRunner().invoke(app, ["plan", "--states", states, "-o", f"{states}.toml"])
+        assert done.exit_code == 0, done.output
+        assert ("outside of the reference runs'" in " ".join(done.output.split())) == told
+
+
 def test_floors() -> None:
     spread = rt.theory.stationary_spread(0.5)
     floors = {c.key: floor_of(rule_of(c, DEVICE, 100)) for c in choices(DEVICE, 16, 100)}

@@ -218,19 +218,31 @@ def test_mixed_evidence_devices_open_the_gate_by_their_joint_spread():
     [
         ({"tiles": 2}, "tiles must be"),
         ({"tiles": 6, "weight_tiles": 5}, r"weight_tiles must be .* in \[1, 4\]"),
-        ({"gamma": 1.0}, "gamma must lie"),
-        ({"alarm": 0}, "alarm must lie"),
-        ({"fresh": 0}, "fresh must be above 0"),
-        ({"decisions": -1}, "decisions must be"),
+        ({"gamma": 1.0}, r"gamma must be a number in \(0, 1\), got 1"),
+        ({"gamma": "auto"}, r"gamma must be a number in \(0, 1\), got 'auto'"),
+        ({"alarm": 0}, r"alarm must be a number in \(0, 1\), got 0"),
+        ({"fresh": 0}, "fresh must be a number above 0, got 0"),
+        ({"decisions": -1}, "decisions must be a number above 0, got -1"),
+        ({"decisions": float("inf")}, "decisions must be a number above 0, got inf"),
         ({"columns": 0}, "columns must be"),
         ({"stage_steps": 0}, "stage_steps must be"),
-        ({"refill": 0.0}, "refill must be above 0"),
+        ({"refill": 0.0}, "refill must be a number above 0"),
         ({"device": rt.devices.SoftBounds(states=2), "tiles": 3}, "2 states holds noise up to"),
     ],
 )
 def test_impossible_settings_are_refused(settings, text):
     with pytest.raises(ConfigError, match=text):
         rt.algorithms.GatedResidualLearning(**{"device": PLAIN} | settings)
+
+
+@pytest.mark.parametrize("visible", [0, -1, 5, 1.5, True])
+def test_the_number_of_visible_tiles_is_checked(visible):
+    w = np.zeros((3, 5, 4), dtype=np.float32)
+    with pytest.raises(ConfigError, match=r"visible must be a whole number in \[1, 4\]"):
+        Composite(
+            [Tile(PLAIN, n) for n in range(4)], w, np.zeros((3, 5), np.float32), gamma=0.5,
+            scale=1.0, seed=0, counts=np.zeros((3, 4), np.int64), visible=visible,
+        )  # fmt: skip
 
 
 def test_a_sum_of_tiles_is_one_read():

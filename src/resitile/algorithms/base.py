@@ -166,13 +166,21 @@ def check_number(
     *,
     whole: bool = False,
     optional: bool = False,
+    open_ends: bool = False,
 ) -> None:
-    """Raise ConfigError unless `value` is a number (a whole one, or None) in [low, high]."""
+    """Raise ConfigError unless `value` is a number (a whole one, or None) in [low, high].
+
+    With `open_ends` the bounds themselves are not allowed.
+    """
     if optional and value is None:
         return
     kind = "a whole number" if whole else "a number"
     allowed = (int,) if whole else (int, float)
     ok = isinstance(value, allowed) and not isinstance(value, bool)
-    if not ok or not low <= value <= high or value == math.inf:  # type: ignore[operator]
-        span = f"of at least {low:g}" if high == math.inf else f"in [{low:g}, {high:g}]"
+    inside = ok and (low < value < high if open_ends else low <= value <= high)  # type: ignore[operator]
+    if not inside or value == math.inf:
+        if high == math.inf:
+            span = f"above {low:g}" if open_ends else f"of at least {low:g}"
+        else:
+            span = f"in ({low:g}, {high:g})" if open_ends else f"in [{low:g}, {high:g}]"
         raise ConfigError(f"{name} must be {kind} {span}, got {value!r}")

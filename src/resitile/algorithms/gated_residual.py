@@ -46,7 +46,8 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
             transfers. At 4 states 0.125 is a pulse in every fourth pass.
         decisions: rate of decisions about a device, per mini-batch and learning rate: with 0.03
             and lr 0.1 it may get a pulse every 333 mini-batches. A schedule of the learning rate
-            so calms the weight down.
+            so calms the weight down. Some ten decisions an epoch are a good start; for short epochs
+            raise this rather than the learning rate, which moves digital biases as well.
         alarm: share of decisions that noise alone would let pass the gate, in (0, 1), if pulses
             were independent; sets the gate from the evidence tiles' number and states. Trains of
             several pulses, spread between bounds and passes that overlap make it more:
@@ -78,13 +79,9 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         check_number("columns", self.columns, 1, whole=True)
         check_number("stage_steps", self.stage_steps, 1, whole=True)
         for name in ("gamma", "alarm"):
-            check_number(name, getattr(self, name))
-            if not 0 < getattr(self, name) < 1:
-                raise ConfigError(f"{name} must lie in (0, 1), got {getattr(self, name)}")
+            check_number(name, getattr(self, name), 0, 1, open_ends=True)
         for name in ("fresh", "refill", "decisions"):
-            check_number(name, getattr(self, name))
-            if getattr(self, name) == 0:
-                raise ConfigError(f"{name} must be above 0, got 0")
+            check_number(name, getattr(self, name), 0, open_ends=True)
         if isinstance(self.device, Device) or len(self.device) == self.tiles:
             _ = self.gate  # refuses devices that no gate fits
 

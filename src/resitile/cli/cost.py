@@ -47,7 +47,9 @@ def cost(
     ] = None,
     tiles: Annotated[
         str | None,
-        typer.Option(help="Tiles of MT-RL: a number, or inf (if none).", show_default=False),
+        typer.Option(
+            help="Tiles of MT-RL: a number, or inf (if none); gated has 6.", show_default=False
+        ),
     ] = None,
     samples_per_transfer: Annotated[
         int | None,
@@ -98,7 +100,7 @@ def cost(
             (
                 "--samples-per-transfer",
                 samples_per_transfer,
-                ": --set algorithm.transfer_every=...",
+                ": --set algorithm.transfer_every=... or algorithm.columns=...",
             ),
             ("--algorithm", algorithm, ": --set algorithm.name=..."),
             ("--published", published, ""),
@@ -112,10 +114,15 @@ def cost(
             f"{dotted[0]!r} is a setting of a configuration: name its file, or a primitive without "
             "a dot, such as read_ns=20"
         )
+    names = list(dict.fromkeys(algorithm or cost_tables.LABELS))
+    if tiles is not None and "residual_learning" not in names:
+        raise ConfigError(
+            "--tiles is for residual_learning, which is not among the algorithms; a configuration "
+            "has algorithm.tiles"
+        )
     batch, tiles = 100 if batch is None else batch, tiles or "inf"
     samples_per_transfer = samples_per_transfer or 2
     layers = _layers(dim, model, batch, sample, primitives)
-    names = list(dict.fromkeys(algorithm or cost_tables.LABELS))
     costs = {
         name: cost_tables.cost_with(
             name,

@@ -121,6 +121,12 @@ def plan(
         print_table([*titles, ""], rows)
         if type(device) is not devices.SoftBounds:
             say(f"accuracies are predicted as for soft bounds of {device.states:g} states")
+        low, high = planning.reference_range()
+        if not low <= found["effective_states"] <= high:
+            say(
+                f"the device counts as one of {found['effective_states']:.3g} states, outside of the "
+                f"reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
+            )
         say(f"picture: {picture}")
         if chosen is not None:
             say(f"run: {out}")

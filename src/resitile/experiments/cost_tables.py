@@ -27,7 +27,7 @@ LABELS = {  # in the order of the tables
     "rider": "RIDER",
     "mixed_precision": "MP",
     "residual_learning": "MT-RL",
-    "gated_residual_learning": "gated MT-RL",
+    "gated_residual_learning": "gated MT-RL, 6 tiles",
 }
 
 

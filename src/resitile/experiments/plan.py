@@ -76,6 +76,12 @@ def kept_share(key: str, states: float) -> float:
     return float(np.interp(math.log(states), at, reference["kept"][key]))
 
 
+def reference_range() -> tuple[float, float]:
+    """The fewest and the most states of the reference runs."""
+    states = _reference()["states"]
+    return float(min(states)), float(max(states))
+
+
 def floor_of(rule: Algorithm) -> float:
     """Spread that stays in a weight, as a share of the reach of tile 0.
 

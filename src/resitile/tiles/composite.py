@@ -65,6 +65,12 @@ class Composite:
         visible: int | None = None,
     ) -> None:
         self.visible = len(tiles) if visible is None else visible
+        whole = isinstance(self.visible, int) and not isinstance(self.visible, bool)
+        if not whole or not 1 <= self.visible <= len(tiles):
+            raise ConfigError(
+                f"visible must be a whole number in [1, {len(tiles)}], the tiles that make the "
+                f"weight; got {visible!r}"
+            )
         self.tiles, self.w, self.weight = tiles, w, weight
         self.wear = _NO_WEAR if wear is None else wear
         self.gamma, self.seed = gamma, seed
