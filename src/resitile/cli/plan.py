@@ -124,8 +124,8 @@ def plan(
         low, high = planning.reference_range()
         if not low <= found["effective_states"] <= high:
             say(
-                f"the device counts as one of {found['effective_states']:.3g} states, outside of the "
-                f"reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
+                f"the device counts as one of {found['effective_states']:.3g} states, outside of "
+                f"the reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
             )
         say(f"picture: {picture}")
         if chosen is not None:

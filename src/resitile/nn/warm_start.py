@@ -60,7 +60,8 @@ class WarmStart:
         if not self._layers:
             raise ConfigError(
                 "a warm start needs analog layers that train by ResidualLearning; the model has "
-                f"{len(layers)} analog layers and none of them does (gated ones fill their tiles by stage_steps)"
+                f"{len(layers)} analog layers and none of them does (gated ones fill their tiles "
+                "themselves, by stage_steps)"
             )
         counts = {layer.algorithm.count for layer in self._layers}
         if len(counts) > 1:
