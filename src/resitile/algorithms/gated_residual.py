@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -100,7 +101,7 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         """Number of tiles that make the weight."""
         return max(self.tiles // 3, 1) if self.weight_tiles is None else self.weight_tiles
 
-    @property
+    @cached_property  # a decision asks for it after every mini-batch
     def gate(self) -> float:
         """How large the mean of the evidence tiles must be for a pulse, in weight units.
 

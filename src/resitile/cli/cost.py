@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json
+from resitile.cli.options import Json, unset
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,20 +42,14 @@ def cost(
     model: Annotated[
         str | None, typer.Option(help="Layers of a network instead, such as lenet5.")
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Samples of a mini-batch; 100 if none.", show_default=False)
-    ] = None,
+    batch: Annotated[int | None, unset("Samples of a mini-batch; 100 if none.")] = None,
     tiles: Annotated[
         str | None,
-        typer.Option(
-            help="Tiles of MT-RL: a number, or inf (if none); gated has 6.", show_default=False
-        ),
+        unset("Tiles of MT-RL: a number, or inf (if none); gated has 6."),
     ] = None,
     samples_per_transfer: Annotated[
         int | None,
-        typer.Option(
-            min=1, help="Samples between two column reads (n_s); 2 if none.", show_default=False
-        ),
+        unset("Samples between two column reads (n_s); 2 if none.", min=1),
     ] = None,
     algorithm: Annotated[
         list[str] | None, typer.Option(help="Only this one; may be repeated.")

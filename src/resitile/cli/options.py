@@ -2,7 +2,7 @@
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of torch and of the engine; sets train.threads.")
 ]
+
+
+def unset(help: str, **settings: Any) -> Any:
+    """A number that may be left out; its help says what that means."""
+    return typer.Option(help=help, show_default=False, **settings)
 
 
 class Format(enum.StrEnum):

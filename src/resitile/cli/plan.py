@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json, Overwrite
+from resitile.cli.options import Json, Overwrite, unset
 
 
 def plan(
@@ -21,11 +21,9 @@ def plan(
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the written run.")] = 10,
     steps_per_epoch: Annotated[
         int | None,
-        typer.Option(
+        unset(
+            "Mini-batches of an epoch, for stages and their cost; counted in the data if left out.",
             min=1,
-            help="Mini-batches of an epoch, for stages and their cost; counted in the data if left "
-            "out.",
-            show_default=False,
         ),
     ] = None,
     digital_accuracy: Annotated[
@@ -34,26 +32,18 @@ def plan(
     ] = None,
     max_latency_ns: Annotated[
         float | None,
-        typer.Option(
-            help="Longest update of the slowest layer per sample, ns.", show_default=False
-        ),
+        unset("Longest update of the slowest layer per sample, ns."),
     ] = None,
     max_storage_kb: Annotated[
         float | None,
-        typer.Option(help="Most digital storage of all layers, kB.", show_default=False),
+        unset("Most digital storage of all layers, kB."),
     ] = None,
     max_energy_nj: Annotated[
         float | None,
-        typer.Option(
-            help="Most energy of forward, backward and update per sample, nJ.", show_default=False
-        ),
+        unset("Most energy of forward, backward and update per sample, nJ."),
     ] = None,
-    max_area_mm2: Annotated[
-        float | None, typer.Option(help="Largest area of all tiles, mm2.", show_default=False)
-    ] = None,
-    min_accuracy: Annotated[
-        float | None, typer.Option(help="Least predicted accuracy, 0 to 1.", show_default=False)
-    ] = None,
+    max_area_mm2: Annotated[float | None, unset("Largest area of all tiles, mm2.")] = None,
+    min_accuracy: Annotated[float | None, unset("Least predicted accuracy, 0 to 1.")] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
     overwrite: Overwrite = False,
     as_json: Json = False,

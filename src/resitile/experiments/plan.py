@@ -10,6 +10,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -195,6 +196,7 @@ def _recommend(rows: list[dict[str, Any]], limits: Limits) -> str | None:
     return str(chosen["key"])
 
 
+@cache
 def _reference() -> dict[str, Any]:
     text = (
         resources.files("resitile.experiments").joinpath("plan_reference.json").read_text("utf-8")

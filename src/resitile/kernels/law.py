@@ -46,10 +46,8 @@ register_default(LawType)(models.OpaqueModel)
 class Law:
     """The empty argument: an object whose Numba type is its law's."""
 
-    def __init__(self, device: type[Device]) -> None:
-        law_id = f"{device.__module__}:{device.__qualname__}:{device.law_id()}:{source_id()}"
-        _LAWS[law_id] = device
-        self._numba_type_ = LawType(law_id, len(device.law_fields))
+    def __init__(self, law_id: str, n_fields: int) -> None:
+        self._numba_type_ = LawType(law_id, n_fields)
 
 
 @typeof_impl.register(Law)  # type: ignore[untyped-decorator]
@@ -71,26 +69,14 @@ def source_id() -> str:
     return digest.hexdigest()[:16]
 
 
-class _Sources:
-    """An empty argument whose Numba type is that of no law, in this version of the sources."""
-
-    def __init__(self) -> None:
-        self._numba_type_ = LawType(f"none:{source_id()}", 0)
-
-
-@typeof_impl.register(_Sources)  # type: ignore[untyped-decorator]
-def _typeof_sources(value: _Sources, context: Any) -> LawType:
-    return value._numba_type_
-
-
 @functools.cache
-def sources() -> _Sources:
+def sources() -> Law:
     """What kernels take that know no law: an edited source makes another type here as well."""
-    return _Sources()
+    return Law(f"none:{source_id()}", 0)
 
 
 @functools.cache
-def law_of(device: type) -> Law:
+def law_of(device: Any) -> Law:
     """The one `Law` of a device class.
 
     Raises:
@@ -98,7 +84,9 @@ def law_of(device: type) -> Law:
     """
     if not device.__module__.startswith("resitile."):
         _check(device)
-    return Law(device)
+    law_id = f"{device.__module__}:{device.__qualname__}:{device.law_id()}:{source_id()}"
+    _LAWS[law_id] = device
+    return Law(law_id, len(device.law_fields))
 
 
 @functools.cache
