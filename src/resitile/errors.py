@@ -35,10 +35,14 @@ class UpdateError(ResitileError, RuntimeError):
 
 
 def did_you_mean(name: object, allowed: Iterable[str]) -> str:
-    """What to say of a name that is none of those allowed: the nearest one, and the list."""
+    """What to say of a name that is none of those allowed: the nearest one, and the list.
+
+    One that begins with the name is nearer than one that only looks like it.
+    """
     allowed = list(allowed)
-    close = difflib.get_close_matches(str(name), allowed, n=1)
-    hint = f"did you mean {close[0]!r}? " if close else ""
+    begins = [known for known in allowed if name and known.startswith(str(name))]
+    near = begins or difflib.get_close_matches(str(name), allowed, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
     return f"{hint}allowed: {', '.join(allowed) or 'none'}"
 
 

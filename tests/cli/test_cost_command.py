@@ -126,6 +126,18 @@ def test_a_schedule_from_the_data_needs_no_training(cli, run_file):
     assert fewer["total"]["update_ns"] > auto["total"]["update_ns"]  # more columns per mini-batch
 
 
+def test_reads_that_follow_the_learning_rate_take_that_of_the_file(cli, run_file):
+    gated = ("--set", "algorithm.name=gated_residual_learning", "--json")
+    found = {}
+    for lr in (0.1, 0.5):
+        (run,) = json.loads(cli(run_file, *gated, "--set", f"optimizer.lr={lr}")[1])["runs"]
+        found[lr] = run["layers"]["classifier.3"]["update_ns"]
+    # 128 columns, 0.03 * lr of them decided on after each mini-batch of 4: 65 ns a column, + FLOP
+    per_column = 5 * 5 + 40 + 128 / 175
+    expected = 0.03 * 0.4 * 128 / 4 * per_column
+    assert found[0.5] - found[0.1] == pytest.approx(expected, rel=0.02)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

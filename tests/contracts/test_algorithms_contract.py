@@ -30,6 +30,7 @@ SETTINGS = {
     "agad": {"columns": 0},
     # Pulses this small need a decision about every device after each mini-batch.
     "gated_residual_learning": {"tiles": 3, "decisions": 10.0},
+    "cascaded_residual_learning": {"levels": [1], "pass_steps": 1, "passes": 1},
 }
 TARGET = 0.6 * torch.rand(6, 8, generator=G) - 0.3
 X = torch.randn(400, 4, 8, generator=G)

@@ -40,7 +40,7 @@ def test_costs_are_those_of_the_cost_model() -> None:
     result = found(batch=8, steps_per_epoch=500)
     for choice in choices(DEVICE, 8, 500):
         rule = rule_of(choice, DEVICE, 500)
-        total = rt.estimate_cost(LeNet5(), algorithm=rule, batch=8).total
+        total = rt.estimate_cost(LeNet5(), algorithm=rule, batch=8, lr=choice.lr).total
         row = row_of(result, choice.key)
         assert row["update_ns"] == total.update_ns
         assert row["storage_bytes"] == total.storage_bytes
@@ -162,6 +162,21 @@ def test_bad_requests(
     assert stopped.value.code == status
     assert message in capsys.readouterr().err
     assert not (tmp_path / "plan.toml").exists()
+
+
+def test_a_broken_limit_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from resitile.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    limits = ["--max-storage-kb", "4", "--max-latency-ns", "100"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["plan", "--states", "4", "--steps-per-epoch", "500", *limits])
+    assert stopped.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    mixed = next(line for line in lines if line.startswith("MP"))
+    assert mixed.endswith("--max-latency-ns, --max-storage-kb")
 
 
 def test_a_file_that_is_there_is_kept(

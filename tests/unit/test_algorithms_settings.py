@@ -59,3 +59,12 @@ def test_impossible_settings_name_value_and_range(name, settings, message):
 def test_devices_per_tile_must_be_as_many_as_tiles(name):
     with pytest.raises(ConfigError, match="3 devices for 2 tiles: give one device, or one per"):
         rt.algorithms.create(name, [SOFT] * 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("gated", "gated_residual_learning"), ("residual", "residual_learning"), ("agd", "agad")],
+)
+def test_the_beginning_of_a_name_is_enough_for_a_hint(name, meant):
+    with pytest.raises(ConfigError, match=f"did you mean '{meant}'"):
+        rt.algorithms.create(name, SOFT)

@@ -16,6 +16,7 @@ from resitile.experiments import cost_tables
 from resitile.nn import AnalogLinear, counted_cost
 
 DEVICE = rt.devices.ConstantStep(states=1000, variation="none")
+LR = 5 * DEVICE.dw_min
 NAMES = list(cost_tables.LABELS)
 # Printed, by table: what `resitile.cost.published` says is held against this second copy.
 TABLE_5 = {
@@ -328,6 +329,8 @@ class TestUnits:
         ("change", "words"),
         [
             ({"batch": 0}, "batch must be a whole number of at least 1, got 0"),
+            ({"lr": -0.1}, "lr must be a number of at least 0, got -0.1"),
+            ({"lr": float("nan")}, "lr must be a number of at least 0, got nan"),
             ({"batch": 2.5}, "batch"),
             ({"batch": True}, "batch"),
             ({"d_in": -3}, "d_in must be a whole number of at least 1, got -3"),
@@ -342,7 +345,7 @@ class TestUnits:
 def trained(rule, batch, steps, d_out=6, d_in=10):
     """A layer trained on the tables' assumptions: every train fires 5 pulses in every device."""
     layer = AnalogLinear(d_in, d_out, bias=False, algorithm=rule, seed=3)
-    optimizer = rt.AnalogSGD(layer.parameters(), lr=5 * DEVICE.dw_min)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=LR)
     signs = torch.Generator().manual_seed(1)
     for _ in range(steps):
         x = 2.0 * torch.randint(2, (batch, d_in), generator=signs) - 1
@@ -400,16 +403,17 @@ class TestModels:
         rule = cost_tables.rule_of(name, batch=batch, samples_per_transfer=2, tiles=4)
         rule = dataclasses.replace(rule, device=DEVICE)
         if name == "gated_residual_learning":
-            rule = dataclasses.replace(rule, decisions=0.001)  # the formula counts those of lr 1
+            rule = dataclasses.replace(rule, decisions=0.1 / LR)
         layer = trained(rule, batch, steps)
         length = None
-        # Pulses of MP are not those of the gradient, and the gated one sets its step itself.
-        if name not in ("mixed_precision", "gated_residual_learning"):
+        # Pulses of MP are not those of the gradient, and gated rules set their step themselves.
+        own = ("mixed_precision", "gated_residual_learning", "cascaded_residual_learning")
+        if name not in own:
             fast = layer.pulses[-1].item() if rule.count > 1 else layer.pulses[0].item()
             length = fast / (layer.weight.numel() * batch * steps)
             assert length == 5  # counted: the table's l_avg
         counted = counted_cost(layer, samples=batch * steps, batch=batch, train_length=length)
-        formula = rt.estimate_cost(layer, batch=batch)
+        formula = rt.estimate_cost(layer, batch=batch, lr=LR)
         for figure in ("update_ns", "analog_ns", "update_nj", "analog_nj", "energy_nj"):
             wanted = getattr(formula.total, figure)
             assert getattr(counted.total, figure) == pytest.approx(wanted, rel=0.02), figure

@@ -6,6 +6,7 @@ from resitile.algorithms.base import Algorithm, create, names
 import_all(__name__, list(__path__))
 
 from resitile.algorithms.agad import AGAD  # noqa: E402
+from resitile.algorithms.cascaded_residual import CascadedResidualLearning  # noqa: E402
 from resitile.algorithms.chopped_tiki_taka import ChoppedTikiTaka  # noqa: E402
 from resitile.algorithms.gated_residual import GatedResidualLearning  # noqa: E402
 from resitile.algorithms.mixed_precision import MixedPrecision  # noqa: E402
@@ -19,6 +20,7 @@ __all__ = [
     "AGAD",
     "RIDER",
     "Algorithm",
+    "CascadedResidualLearning",
     "ChoppedTikiTaka",
     "GatedResidualLearning",
     "MixedPrecision",

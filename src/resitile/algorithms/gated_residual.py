@@ -1,21 +1,17 @@
 """Gated residual learning: pulses on the weight only where hidden tiles have gathered evidence."""
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 
-from resitile.algorithms.adaptive_schedule import expected_pulses, forgets
-from resitile.algorithms.auto_schedule import spread_of, stage_at
+from resitile.algorithms.auto_schedule import stage_at
 from resitile.algorithms.base import Algorithm, State, check_number
+from resitile.algorithms.evidence import columns_due, gate_of, renewing_step, whole_step
 from resitile.algorithms.parts import send_pulses
 from resitile.cost import Layer, Work
 from resitile.devices import Device
-from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
-
-_WINDOW = 100  # mini-batches over which the strength of gradients is averaged
 
 
 class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
@@ -103,26 +99,8 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
 
     @cached_property  # a decision asks for it after every mini-batch
     def gate(self) -> float:
-        """How large the mean of the evidence tiles must be for a pulse, in weight units.
-
-        Independent single pulses spread a tile by `spread_of` its device and the mean of several by
-        less; the distribution is taken as the symmetric Beta of that variance, which for one tile
-        of four states is the uniform distribution that they really have.
-        """
-        from scipy.special import betaincinv  # takes an eighth of a second, few need it
-
-        devices = self.devices()[self.visible : -1]
-        reach = [(device.w_max - device.w_min) / 2 for device in devices]
-        spread = [r * spread_of(device) for r, device in zip(reach, devices, strict=True)]
-        total = sum(reach)
-        shape = ((total**2 / sum(s**2 for s in spread)) - 1) / 2
-        if shape <= 0:
-            raise ConfigError(
-                f"one evidence tile whose devices have {devices[0].states:g} states holds noise up "
-                "to its bounds, no gate tells evidence from that: take more tiles, or more states"
-            )
-        quantile = float(betaincinv(shape, shape, 1 - self.alarm / 2))
-        return total / len(devices) * (2 * quantile - 1)
+        """How large the mean of the evidence tiles must be for a pulse, in weight units."""
+        return gate_of(self.devices()[self.visible : -1], self.alarm)
 
     def init(self, shape: tuple[int, int]) -> State:
         """Counters only.
@@ -149,44 +127,34 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         state["stage"][0] = stage
         d_in = weight.w.shape[1]
         columns = min(self.columns, d_in)
-        weight.pulse(self.tiles - 1, batch, self._alpha(weight, state, batch, columns / d_in))
+        alpha = renewing_step(weight, state, batch, self.fresh * (columns / d_in))
+        weight.pulse(self.tiles - 1, batch, alpha)
         self._gather(weight, state, columns)
         self._decide(weight, state, stage, self.decisions * lr * d_in)
-
-    def _alpha(
-        self, weight: Composite, state: State, batch: Sequence[Vectors], share: float
-    ) -> float:
-        """The step with which a device is renewed `fresh` times until its column is read again."""
-        device, strength = weight.tiles[-1].device, state["strength"]
-        now = expected_pulses(batch, 1.0, device, weight.w.shape[0])
-        strength[0] += (now - strength[0]) / min(int(state["steps"][0]), _WINDOW)
-        pulses = self.fresh * share / forgets(device)
-        usual = max(float(strength[0]), now)  # after a quiet time the mean is too small
-        return pulses / usual if usual > 0 else 0.0
 
     def _gather(self, weight: Composite, state: State, columns: int) -> None:
         """The next columns of the gradient tile, to the evidence tile whose turn it is."""
         last, evidence = self.tiles - 1, self.tiles - 1 - self.visible
-        for turn, chosen in _next(state, 0, columns, weight.w.shape[1]):
+        for turn, chosen in columns_due(state, 0, columns, weight.w.shape[1]):
             target = self.visible + turn % evidence
-            step = self.refill * _whole(weight.tiles[last].device, weight.tiles[target].device)
+            step = self.refill * whole_step(weight.tiles[last].device, weight.tiles[target].device)
             weight.write_columns(target, chosen, weight.read_sum(last, last + 1, chosen), step)
 
     def _decide(self, weight: Composite, state: State, stage: int, due: float) -> None:
         """One sure pulse where the evidence exceeds what noise would make."""
         first, last, gate = self.visible, self.tiles - 1, self.gate
-        for _, chosen in _next(state, 1, due, weight.w.shape[1]):
+        for _, chosen in columns_due(state, 1, due, weight.w.shape[1]):
             mean = weight.read_sum(first, last, chosen) / np.float32(last - first)
             fired = np.sign(mean) * (np.abs(mean) > gate)
             send_pulses(weight, stage, chosen, fired.astype(np.float32))
 
     def reads(self, layer: Layer) -> float:
-        """Columns read per sample: those of the gradient tile, and decisions at learning rate 1.
+        """Columns read per sample: those of the gradient tile, and decisions.
 
-        Decisions follow the learning rate, so this is the most for rates up to 1: give `cost`
-        counted ones.
+        Decisions follow the learning rate. This takes the layer's; where it falls, give `cost`
+        counted columns.
         """
-        decided = min(self.decisions, 1.0) * layer.d_in / layer.batch
+        decided = min(self.decisions * layer.lr, 1.0) * layer.d_in / layer.batch
         return min(self.columns, layer.d_in) / layer.batch + decided
 
     def work(self, layer: Layer, reads: float) -> Work:
@@ -203,23 +171,3 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
             tiles=self.tiles,
             visible=self.visible,
         )
-
-
-def _whole(source: Device, target: Device) -> float:
-    """The step with which reads of noise renew a device once, with 1 / D pulses on average."""
-    mean = math.sqrt(3) / 2 * spread_of(source) * (source.w_max - source.w_min) / 2
-    return target.dw_min / (forgets(target) * mean)
-
-
-def _next(state: State, which: int, due: float, d_in: int) -> list[tuple[int, np.ndarray]]:
-    """The columns whose turn it is, as (pass, columns): two where a pass ends on the way."""
-    total = float(state["due"][which]) + due
-    count = min(math.floor(total), d_in)
-    state["due"][which] = min(total - count, 1.0)
-    begin, turn = int(state["column"][which]), int(state["passes"][which])
-    parts = [(turn, np.arange(begin, min(begin + count, d_in)))]
-    if begin + count >= d_in:
-        state["passes"][which] += 1
-        parts.append((turn + 1, np.arange(begin + count - d_in)))
-    state["column"][which] = (begin + count) % d_in
-    return [part for part in parts if part[1].size]

@@ -1,6 +1,7 @@
 """Pieces that several algorithms share: cyclic reading, and buffers that release pulses."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -38,15 +39,20 @@ def release(buffer: np.ndarray, momentum: float, forget: bool) -> np.ndarray:
     return fired
 
 
-def send_pulses(weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray) -> None:
-    """One certain pulse per device on tile n where `pulses` is not 0, by its sign.
+def send_pulses(
+    weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray, count: int = 1
+) -> None:
+    """Certain pulses, `count` per device, on tile n where `pulses` is not 0, by its sign.
 
     Args:
         weight: the tiles.
         n: which one.
         columns: (k,) int64.
         pulses: (k, d_out) float32.
+        count: in [1, 32].
     """
     if pulses.any():
-        sure = weight.tiles[n].device.dw_min * (1 + 1e-6)  # rounding must not make it uncertain
-        weight.write_columns(n, columns, pulses, sure, ONE_PULSE)
+        # Rounding must not make them uncertain.
+        sure = count * weight.tiles[n].device.dw_min * (1 + 1e-6)
+        train = ONE_PULSE if count == 1 else replace(ONE_PULSE, bits=count)
+        weight.write_columns(n, columns, pulses, sure, train)

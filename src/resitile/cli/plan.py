@@ -7,6 +7,14 @@ import typer
 
 from resitile.cli.options import Json, Overwrite, unset
 
+_OPTIONS = {
+    "update_ns": "--max-latency-ns",
+    "storage_bytes": "--max-storage-kb",
+    "energy_nj": "--max-energy-nj",
+    "area_mm2": "--max-area-mm2",
+    "accuracy": "--min-accuracy",
+}
+
 
 def plan(
     device_file: Annotated[
@@ -121,7 +129,7 @@ def plan(
         if chosen is not None:
             say(f"run: {out}")
     if chosen is None:
-        typer.echo("no method keeps to the limits; the last column says which it breaks", err=True)
+        typer.echo("no method keeps to the limits; the last column names those it breaks", err=True)
         raise typer.Exit(1)
 
 
@@ -149,5 +157,5 @@ def _shown(row: dict[str, Any], chosen: bool) -> list[str]:
         f"{row['storage_bytes'] / 1000:.4g} kB",
         f"{row['energy_nj']:.4g} nJ",
         f"{row['area_mm2']:.3g} mm2",
-        "<- recommended" if chosen else ", ".join(row["breaks"]),
+        "<- recommended" if chosen else ", ".join(_OPTIONS[name] for name in row["breaks"]),
     ]

@@ -20,9 +20,10 @@ class Layer:
             published tables count one.
         backward: whether gradients go on to a layer before this one.
         primitives: the constants.
+        lr: the optimizer's learning rate, at least 0, for algorithms whose reads follow it.
 
     Raises:
-        ConfigError: if a number is not at least 1.
+        ConfigError: if a number is out of its range.
     """
 
     d_out: int
@@ -31,8 +32,12 @@ class Layer:
     vectors: float = 1.0
     backward: bool = True
     primitives: Primitives = field(default_factory=Primitives)
+    lr: float = 1.0
 
     def __post_init__(self) -> None:
+        lr = self.lr
+        if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 <= lr < math.inf:
+            raise ConfigError(f"lr must be a number of at least 0, got {lr!r}")
         for name in ("d_out", "d_in", "batch", "vectors"):
             value = getattr(self, name)
             allowed = int | float if name == "vectors" else int

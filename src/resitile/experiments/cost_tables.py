@@ -28,6 +28,7 @@ LABELS = {  # in the order of the tables
     "mixed_precision": "MP",
     "residual_learning": "MT-RL",
     "gated_residual_learning": "gated MT-RL, 6 tiles",
+    "cascaded_residual_learning": "cascaded MT-RL, 8 tiles",
 }
 
 
@@ -38,7 +39,8 @@ def rule_of(
 
     In settings: `batch` columns every n_s mini-batches, and for residual learning a ratio of n_s
     from tile to tile; gated, which reads after every mini-batch, batch / n_s columns, rounded, and
-    its usual tiles. The device has no part in the cost.
+    its usual tiles; cascaded, which counts in passes over a layer, as usual. The device has no part
+    in the cost.
 
     Raises:
         ConfigError: if there is no such algorithm, or a number is out of range.

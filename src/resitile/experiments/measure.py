@@ -32,8 +32,14 @@ def stage(model: nn.Module) -> int | None:
     return None
 
 
-def costs(model: nn.Module, batch: int, steps: int) -> dict[str, float]:
+def costs(model: nn.Module, batch: int, steps: int, lr: float) -> dict[str, float]:
     """What the run's updates cost on hardware, with the published constants and one vector a layer.
+
+    Args:
+        model: the trained one.
+        batch: samples of a mini-batch.
+        steps: mini-batches it was trained with.
+        lr: its first learning rate, for the formula.
 
     Returns:
         By the algorithm's formula `digital_storage_bytes` and `update_ns` per sample; with the
@@ -44,7 +50,7 @@ def costs(model: nn.Module, batch: int, steps: int) -> dict[str, float]:
     layers = analog_layers(model).values()
     if not layers or any(type(layer.algorithm).work is Algorithm.work for layer in layers):
         return {}
-    formula = estimate_cost(model, batch=batch).total
+    formula = estimate_cost(model, batch=batch, lr=lr).total
     counted = counted_cost(model, samples=max(1, steps * batch), batch=batch).total
     return {
         "digital_storage_bytes": formula.storage_bytes,

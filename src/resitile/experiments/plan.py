@@ -143,7 +143,9 @@ def plan(
     rows = []
     for choice in choices(device, batch, steps_per_epoch):
         rule = rule_of(choice, device, steps_per_epoch)
-        cost = estimate_cost(model, algorithm=rule, batch=batch, primitives=primitives).total
+        cost = estimate_cost(
+            model, algorithm=rule, batch=batch, primitives=primitives, lr=choice.lr
+        ).total
         row = {
             "key": choice.key,
             "label": choice.label,

@@ -15,7 +15,7 @@ from resitile.nn.cost import crossbars
 def run_cost(
     config: Config, primitives: Primitives, sample: Tensor | None = None
 ) -> dict[str, Any]:
-    """Costs per sample of every layer on tiles and in total, by the settings' periods.
+    """Costs per sample of every layer on tiles and in total, by settings and first learning rate.
 
     Args:
         config: the run; its data are loaded only if the schedule depends on how many there are.
@@ -38,7 +38,7 @@ def run_cost(
     with torch.random.fork_rng(devices=[]):
         model, rule = network(config, lambda: steps_per_epoch(config, load_task(config)))
     assert rule is not None
-    layers = crossbars(model, config.data.batch_size, primitives, sample)
+    layers = crossbars(model, config.data.batch_size, primitives, sample, lr=config.optimizer.lr)
     costs = {name: module.algorithm.cost(layer) for name, (module, layer) in layers.items()}
     return {
         "name": config.name,

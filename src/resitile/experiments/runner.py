@@ -254,7 +254,7 @@ class _Run:
             "val_size": len(self.task.validation),
             "test_size": len(self.task.test),
             "wear": measure.wear(model),
-            **measure.costs(model, config.data.batch_size, at.steps),
+            **measure.costs(model, config.data.batch_size, at.steps, config.optimizer.lr),
         }
 
     def _wall_s(self) -> float:

@@ -22,6 +22,7 @@ def estimate_cost(
     primitives: Primitives | Mapping[str, float] | None = None,
     algorithm: Algorithm | None = None,
     sample: Tensor | None = None,
+    lr: float = 1.0,
 ) -> ModelCost:
     """Latency, storage, energy and area of a model's layers on crossbars, and in total.
 
@@ -35,6 +36,7 @@ def estimate_cost(
         sample: an input of the model with a batch axis, of which one sample is run forward to
             count the vectors of each layer (the patches of a convolution). None counts one vector
             for every layer, as the published tables do.
+        lr: the optimizer's learning rate, at least 0; reads of `GatedResidualLearning` follow it.
 
     Returns:
         Costs per sample, by layer and in total; see `resitile.cost.ModelCost`.
@@ -43,7 +45,7 @@ def estimate_cost(
         ConfigError: if nothing is on crossbars, or a value lies outside its range.
     """
     layers = crossbars(
-        model, batch, primitives_of(primitives), sample, digital=algorithm is not None
+        model, batch, primitives_of(primitives), sample, digital=algorithm is not None, lr=lr
     )
     costs = {}
     for name, (module, layer) in layers.items():
@@ -104,11 +106,12 @@ def crossbars(
     sample: Tensor | None = None,
     *,
     digital: bool = False,
+    lr: float = 1.0,
 ) -> dict[str, tuple[Any, Layer]]:
     """The layers of a model that are on crossbars, or could be, as the cost model sees them.
 
     Args:
-        model, batch, primitives, sample: as for `estimate_cost`.
+        model, batch, primitives, sample, lr: as for `estimate_cost`.
         digital: take all linear and convolution layers, instead of the analog ones.
 
     Returns:
@@ -122,7 +125,9 @@ def crossbars(
     found = {}
     for k, (name, module) in enumerate(layers.items()):
         d_out, d_in = module.weight.shape[0], module.weight.shape[1:].numel()
-        layer = Layer(d_out, d_in, batch, vectors[name], backward=k > 0, primitives=primitives)
+        layer = Layer(
+            d_out, d_in, batch, vectors[name], backward=k > 0, primitives=primitives, lr=lr
+        )
         found[name] = (module, layer)
     return found
 

@@ -1,0 +1,206 @@
+"""Cascaded residual learning: evidence passes gate after gate before the weight gets a pulse."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from resitile.algorithms.adaptive_schedule import forgets
+from resitile.algorithms.auto_schedule import stage_at
+from resitile.algorithms.base import Algorithm, State, check_number
+from resitile.algorithms.evidence import columns_due, gate_of, renewing_step, whole_step
+from resitile.algorithms.parts import send_pulses
+from resitile.cost import Layer, Work
+from resitile.devices import Device
+from resitile.errors import ConfigError
+from resitile.tiles import Composite, Vectors
+
+_MOST = 31  # pulses that one write sends to a device at most, as in a train of the gradient
+
+
+class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
+    """Residual learning with several gates in a row between the gradient and the weight.
+
+    A few coarse tiles make the weight, W = sum_k gamma**k W(k). The last tile takes the gradient;
+    reads of it are pulsed onto the first level of evidence tiles. After `passes` of them a level
+    is read: where the mean of its tiles is larger than noise alone would make it, the next level
+    gets pulses, after the last level a device of the weight one sure pulse, and the level itself
+    as many pulses back, which clears it (a carry). A device of few states remembers two or three
+    pulses, so what one level can tell from noise is little; but what passes its gate is several
+    times as trustworthy as what it was fed, and levels multiply where more tiles side by side add.
+    `GatedResidualLearning` is one level without carry.
+
+    Nothing is stored digitally for a weight. Digital are counters, the mean strength of the
+    gradients and the largest learning rate so far. Reads are open loop, nothing is verified.
+
+    Args:
+        device: the device of every tile, or one per tile: weight, evidence (the level next to the
+            weight first), gradient.
+        weight_tiles: how many tiles make the weight, at least 1.
+        levels: evidence tiles of each level, the one next to the gradient first; at least one
+            level. A level of one tile is at the mercy of the spread between devices: one whose
+            bound lies below the gate never passes it.
+        gamma: ratio between neighbouring tiles of the weight, in (0, 1).
+        pass_steps: mini-batches for one pass over the columns of the gradient tile, at least 1.
+        fresh: how often a device of the gradient tile is renewed (1 / D pulses, D the share of
+            itself that one replaces) between two reads, above 0; sets the step of that tile.
+        refill: how much of a device of the first level one pass renews, in (0, 1]; sets the step
+            of transfers. Later levels get half a device, one pulse at 4 states.
+        passes: writes to a level between two reads of it, at least 1. A weight is decided on every
+            pass_steps * passes**len(levels) mini-batches.
+        alarm: share of decisions that noise alone would let pass each gate, in (0, 1), if pulses
+            were independent and devices alike. It falls with the learning rate, as a share of the
+            largest so far: that of the optimizer matters for tiles by its course only.
+        stage_steps: mini-batches for which each tile of the weight but the last is trained. With
+            one weight tile it has no meaning, and nor has gamma.
+
+    References:
+        This package's own; builds on Li et al. 2025 (arXiv 2510.02516).
+    """
+
+    weight_tiles: int = 2
+    levels: Sequence[int] = (2, 3)
+    gamma: float = 0.5
+    pass_steps: float = 5.0
+    fresh: float = 2.0
+    refill: float = 0.5
+    passes: int = 4
+    alarm: float = 0.1
+    stage_steps: int = 10_000
+
+    def validate(self) -> None:
+        """Check every setting against its range."""
+        if isinstance(self.levels, str) or not isinstance(self.levels, Sequence) or not self.levels:
+            raise ConfigError(
+                "levels must be the evidence tiles of each level, the one next to the gradient "
+                f"first, such as [2, 3]; got {self.levels!r}"
+            )
+        object.__setattr__(self, "levels", tuple(self.levels))
+        for size in self.levels:
+            check_number("every entry of levels", size, 1, 62, whole=True)
+        check_number("weight_tiles", self.weight_tiles, 1, 62, whole=True)
+        if self.count > 64:
+            raise ConfigError(f"weight_tiles and levels make {self.count} tiles, at most are 64")
+        check_number("passes", self.passes, 1, whole=True)
+        check_number("stage_steps", self.stage_steps, 1, whole=True)
+        check_number("pass_steps", self.pass_steps, 1)
+        for name in ("gamma", "alarm"):
+            check_number(name, getattr(self, name), 0, 1, open_ends=True)
+        check_number("fresh", self.fresh, 0, open_ends=True)
+        check_number("refill", self.refill, 0, 1)
+        if self.refill == 0:
+            raise ConfigError("refill must be above 0, got 0")
+        if isinstance(self.device, Device) or len(self.device) == self.count:
+            for level in range(len(self.levels)):
+                self.gate(level)  # refuses devices that no gate fits
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return self.weight_tiles + sum(self.levels) + 1
+
+    @property
+    def ratio(self) -> float:
+        """gamma."""
+        return self.gamma
+
+    @property
+    def visible(self) -> int:
+        """Number of tiles that make the weight."""
+        return self.weight_tiles
+
+    def span(self, level: int) -> tuple[int, int]:
+        """Numbers of the first tile of a level and of the one after its last."""
+        ends = [self.count - 1, *(self.count - 1 - n for n in accumulate(self.levels))]
+        return ends[level + 1], ends[level]
+
+    def gate(self, level: int, alarm: float | None = None) -> float:
+        """How large the mean of a level's tiles must be to pass, in weight units."""
+        first, last = self.span(level)
+        devices = self.devices()[first:last]
+        pulses = [half(device) for device in devices]
+        return gate_of(devices, self.alarm if alarm is None else alarm, pulses)
+
+    def init(self, shape: tuple[int, int]) -> State:
+        """Counters only.
+
+        Returns:
+            steps: mini-batches seen. stage: tile of the weight that is trained. column, due,
+            passes: next column of the gradient tile, columns owed and passes made. strength: mean
+            pulses per device and mini-batch that a step of 1 would bring. largest: learning rate.
+        """
+        del shape
+        return {
+            "steps": np.zeros(1, dtype=np.int64),
+            "stage": np.zeros(1, dtype=np.int64),
+            "column": np.zeros(1, dtype=np.int64),
+            "due": np.zeros(1, dtype=np.float64),
+            "passes": np.zeros(1, dtype=np.int64),
+            "strength": np.zeros(1, dtype=np.float64),
+            "largest": np.zeros(1, dtype=np.float64),
+        }
+
+    def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
+        """The gradient to the last tile, its columns to the first level; then the gates."""
+        state["steps"][0] += 1
+        state["largest"][0] = max(float(state["largest"][0]), lr)
+        stage = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
+        state["stage"][0] = stage
+        last, d_in = self.count - 1, weight.w.shape[1]
+        alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps)
+        weight.pulse(last, batch, alpha)
+        alarm = self.alarm * lr / float(state["largest"][0]) if lr else 0.0
+        for turn, chosen in columns_due(state, 0, d_in / self.pass_steps, d_in):
+            target = self.span(0)[0] + turn % self.levels[0]
+            step = self.refill * whole_step(weight.tiles[last].device, weight.tiles[target].device)
+            weight.write_columns(target, chosen, weight.read_sum(last, last + 1, chosen), step)
+            if alarm:
+                self._decide(weight, turn + 1, chosen, stage, alarm)
+
+    def _decide(
+        self, weight: Composite, turn: int, columns: np.ndarray, stage: int, alarm: float
+    ) -> None:
+        """Read the levels whose turn it is after pass `turn` (from 1), and send on what passes."""
+        for level in range(len(self.levels)):
+            turn, early = divmod(turn, self.passes)
+            if early:
+                return
+            first, last = self.span(level)
+            mean = weight.read_sum(first, last, columns) / np.float32(last - first)
+            fired = np.sign(mean) * (np.abs(mean) > self.gate(level, alarm))
+            fired = fired.astype(np.float32)
+            if level + 1 < len(self.levels):
+                target = self.span(level + 1)[0] + turn % self.levels[level + 1]
+                self._renew(weight, target, columns, fired)
+            else:
+                send_pulses(weight, stage, columns, fired)
+            for n in range(first, last):
+                self._renew(weight, n, columns, -fired)
+
+    def _renew(self, weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray) -> None:
+        send_pulses(weight, n, columns, pulses, half(weight.tiles[n].device))
+
+    def reads(self, layer: Layer) -> float:
+        """Columns read per sample: d_in / pass_steps a mini-batch, levels `passes` times rarer."""
+        first = layer.d_in / self.pass_steps / layer.batch
+        return float(sum(first / self.passes**k for k in range(len(self.levels) + 1)))
+
+    def work(self, layer: Layer, reads: float) -> Work:
+        """Analog SGD, a read and a pulse train for every column, and a comparison of every value.
+
+        The means of |x| and |d|, too, are digital. What passes a gate is a few periods long, a
+        carry included, and counted as a whole train.
+        """
+        return Work(
+            periods=layer.primitives.train_length * (layer.vectors + reads),
+            reads=reads,
+            flops=2 * layer.lines * layer.vectors + layer.rows * reads,
+            storage=layer.lines,
+            tiles=self.count,
+            visible=self.visible,
+        )
+
+
+def half(device: Device) -> int:
+    """Pulses that renew about half a device: 1 at 4 states, 5 at 20."""
+    return min(max(round(0.5 / forgets(device)), 1), _MOST)

@@ -1,0 +1,92 @@
+"""What residual learning with hidden tiles is made of: gates, steps, and whose turn it is."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from resitile.algorithms.adaptive_schedule import expected_pulses, forgets
+from resitile.algorithms.auto_schedule import spread_of
+from resitile.algorithms.base import State
+from resitile.devices import Device
+from resitile.errors import ConfigError
+from resitile.tiles import Composite, Vectors
+
+_WINDOW = 100  # mini-batches over which the strength of gradients is averaged
+
+
+def gate_of(devices: Sequence[Device], alarm: float, pulses: Sequence[int] | None = None) -> float:
+    """How large the mean of evidence tiles must be to say more than noise, in weight units.
+
+    Independent pulses spread a tile by `spread_of` its device and the mean of several tiles by
+    less; the distribution is taken as the symmetric Beta of that variance, which for one tile of
+    four states is the uniform distribution that they really have.
+
+    Args:
+        devices: of the tiles.
+        alarm: share of decisions that noise alone lets pass, in (0, 1).
+        pulses: how many of them come as one, per tile; None is 1.
+
+    Raises:
+        ConfigError: if noise alone fills the tiles up to their bounds.
+    """
+    from scipy.special import betaincinv  # takes an eighth of a second, few need it
+
+    reach = [(device.w_max - device.w_min) / 2 for device in devices]
+    counts = pulses or [1] * len(devices)
+    spread = [r * spread_of(d, k) for r, d, k in zip(reach, devices, counts, strict=True)]
+    total = sum(reach)
+    shape = ((total**2 / sum(s**2 for s in spread)) - 1) / 2
+    if shape <= 0:
+        raise ConfigError(
+            f"one evidence tile whose devices have {devices[0].states:g} states holds noise up "
+            "to its bounds, no gate tells evidence from that: take more tiles, or more states"
+        )
+    quantile = float(betaincinv(shape, shape, 1 - alarm / 2))
+    return total / len(devices) * (2 * quantile - 1)
+
+
+def renewing_step(
+    weight: Composite, state: State, batch: Sequence[Vectors], renewals: float
+) -> float:
+    """The step with which `batch` renews a device of the last tile `renewals` times.
+
+    Args:
+        weight: the tiles.
+        state: `steps` mini-batches so far, this one included; `strength`, the mean pulses per
+            device and mini-batch that a step of 1 would bring, is kept here.
+        batch: measured vectors.
+        renewals: one is 1 / D pulses.
+    """
+    device, strength = weight.tiles[-1].device, state["strength"]
+    now = expected_pulses(batch, 1.0, device, weight.w.shape[0])
+    strength[0] += (now - strength[0]) / min(int(state["steps"][0]), _WINDOW)
+    usual = max(float(strength[0]), now)  # after a quiet time the mean is too small
+    return renewals / forgets(device) / usual if usual > 0 else 0.0
+
+
+def whole_step(source: Device, target: Device) -> float:
+    """The step with which reads of noise renew a device once, with 1 / D pulses on average."""
+    mean = math.sqrt(3) / 2 * spread_of(source) * (source.w_max - source.w_min) / 2
+    return target.dw_min / (forgets(target) * mean)
+
+
+def columns_due(state: State, which: int, due: float, d_in: int) -> list[tuple[int, np.ndarray]]:
+    """The columns whose turn it is, as (pass, columns): two where a pass ends on the way.
+
+    Args:
+        state: `column`, `due` and `passes`, of which entry `which` is moved on.
+        which: see there.
+        due: columns to be added to those owed.
+        d_in: columns of a pass.
+    """
+    total = float(state["due"][which]) + due
+    count = min(math.floor(total), d_in)
+    state["due"][which] = min(total - count, 1.0)
+    begin, turn = int(state["column"][which]), int(state["passes"][which])
+    parts = [(turn, np.arange(begin, min(begin + count, d_in)))]
+    if begin + count >= d_in:
+        state["passes"][which] += 1
+        parts.append((turn + 1, np.arange(begin + count - d_in)))
+    state["column"][which] = (begin + count) % d_in
+    return [part for part in parts if part[1].size]
