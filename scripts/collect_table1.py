@@ -35,6 +35,7 @@ ORDER = (
     "Digital SGD", "Single tile", "TT-v1", "TT-v2", "c-TTv2", "AGAD", "MP",
     "MT-RL, 3 tiles", "MT-RL, 4 tiles", "MT-RL, 6 tiles",
     "Gated MT-RL, 3 tiles", "Gated MT-RL, 4 tiles", "Gated MT-RL, 6 tiles", "Gated MT-RL, 8 tiles",
+    "Cascaded MT-RL, 8 tiles", "Cascaded MT-RL, 10 tiles",
     "TT-v2, as printed", "MP, as printed", "MT-RL, 6 tiles, as printed",
 )  # fmt: skip
 BEGIN, END = "<!-- table1:start -->", "<!-- table1:end -->"
@@ -90,7 +91,7 @@ def block() -> str:
     runs = sorted(path.parent for path in RESULTS.glob("*/summary.json"))
     rows = [row | cost_of(run) for run, row in zip(runs, table(runs), strict=True)]
     lines = groups(rows)
-    lines.sort(key=lambda line: ORDER.index(line["label"]))
+    lines.sort(key=lambda line: (ORDER.index(line["label"]), line["epochs"]))
     text = [
         "| method | seeds | epochs | validation | test | published (100 epochs) | "
         "digital storage | update |",

@@ -58,8 +58,8 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
         This package's own; builds on Li et al. 2025 (arXiv 2510.02516).
     """
 
-    weight_tiles: int = 2
-    levels: Sequence[int] = (2, 3)
+    weight_tiles: int = 3
+    levels: Sequence[int] = (3, 3)
     gamma: float = 0.5
     pass_steps: float = 5.0
     fresh: float = 2.0

@@ -45,7 +45,7 @@ def cost(
     batch: Annotated[int | None, unset("Samples of a mini-batch; 100 if none.")] = None,
     tiles: Annotated[
         str | None,
-        unset("Tiles of MT-RL: a number, or inf (if none); gated has 6, cascaded 8."),
+        unset("Tiles of MT-RL: a number, or inf (if none); gated has 6, cascaded 10."),
     ] = None,
     samples_per_transfer: Annotated[
         int | None,

@@ -28,7 +28,7 @@ LABELS = {  # in the order of the tables
     "mixed_precision": "MP",
     "residual_learning": "MT-RL",
     "gated_residual_learning": "gated MT-RL, 6 tiles",
-    "cascaded_residual_learning": "cascaded MT-RL, 8 tiles",
+    "cascaded_residual_learning": "cascaded MT-RL, 10 tiles",
 }
 
 
