@@ -90,6 +90,12 @@ def test_floors() -> None:
     assert floors["mixed_precision"] == pytest.approx(0.5 / math.sqrt(12))
 
 
+def test_the_floor_of_hidden_tiles_is_that_of_the_weight() -> None:
+    rules = rt.algorithms.CascadedResidualLearning, rt.algorithms.GatedResidualLearning
+    gated, cascaded = (floor_of(rule(DEVICE, weight_tiles=3)) for rule in rules)
+    assert gated == cascaded
+
+
 def test_limits_are_kept_and_named() -> None:
     free = found()
     assert free["recommended"] is not None

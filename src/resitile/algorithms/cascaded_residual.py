@@ -23,15 +23,18 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
 
     A few coarse tiles make the weight, W = sum_k gamma**k W(k). The last tile takes the gradient;
     reads of it are pulsed onto the first level of evidence tiles. After `passes` of them a level
-    is read: where the mean of its tiles is larger than noise alone would make it, the next level
-    gets pulses, after the last level a device of the weight one sure pulse, and the level itself
-    as many pulses back, which clears it (a carry). A device of few states remembers two or three
+    is read: where the mean of its tiles is larger than noise alone would make it, a device of the
+    next level is pulsed until half of it is renewed (one pulse at 4 states, never more than 31);
+    after the last level, one of the weight gets one sure pulse. Every tile of the level is pulsed
+    back by half a device, which clears it (a carry). A device of few states remembers two or three
     pulses, so what one level can tell from noise is little; but what passes its gate is several
     times as trustworthy as what it was fed, and levels multiply where more tiles side by side add.
     `GatedResidualLearning` is one level without carry.
 
     Nothing is stored digitally for a weight. Digital are counters, the mean strength of the
-    gradients and the largest learning rate so far. Reads are open loop, nothing is verified.
+    gradients and the largest learning rate so far. Reads are open loop, nothing is verified. The
+    gates are those of soft bounds with their symmetric point at 0; other laws, or a bias between
+    up and down, need trying. Above some 120 states 31 pulses no longer clear a level.
 
     Args:
         device: the device of every tile, or one per tile: weight, evidence (the level next to the
@@ -48,9 +51,11 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
             of transfers. Later levels get half a device, one pulse at 4 states.
         passes: writes to a level between two reads of it, at least 1. A weight is decided on every
             pass_steps * passes**len(levels) mini-batches.
-        alarm: share of decisions that noise alone would let pass each gate, in (0, 1), if pulses
-            were independent and devices alike. It falls with the learning rate, as a share of the
-            largest so far: that of the optimizer matters for tiles by its course only.
+        alarm: share of decisions that noise alone would let pass each gate, in (0, 1), if its
+            tiles had long been pulsed at random by half a device at a time. It falls with the
+            learning rate, as a share of the largest so far (so a rising one changes nothing): for
+            tiles only the course of the rate matters. What really passes is more at the first level
+            and far less after it: docs/method.md.
         stage_steps: mini-batches for which each tile of the weight but the last is trained. With
             one weight tile it has no meaning, and nor has gamma.
 
@@ -70,7 +75,8 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
 
     def validate(self) -> None:
         """Check every setting against its range."""
-        if isinstance(self.levels, str) or not isinstance(self.levels, Sequence) or not self.levels:
+        text = isinstance(self.levels, str | bytes)
+        if text or not isinstance(self.levels, Sequence) or not self.levels:
             raise ConfigError(
                 "levels must be the evidence tiles of each level, the one next to the gradient "
                 f"first, such as [2, 3]; got {self.levels!r}"
@@ -149,13 +155,12 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
         last, d_in = self.count - 1, weight.w.shape[1]
         alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps)
         weight.pulse(last, batch, alpha)
-        alarm = self.alarm * lr / float(state["largest"][0]) if lr else 0.0
+        alarm = self.alarm * lr / float(state["largest"][0])
         for turn, chosen in columns_due(state, 0, d_in / self.pass_steps, d_in):
             target = self.span(0)[0] + turn % self.levels[0]
             step = self.refill * whole_step(weight.tiles[last].device, weight.tiles[target].device)
             weight.write_columns(target, chosen, weight.read_sum(last, last + 1, chosen), step)
-            if alarm:
-                self._decide(weight, turn + 1, chosen, stage, alarm)
+            self._decide(weight, turn + 1, chosen, stage, alarm)
 
     def _decide(
         self, weight: Composite, turn: int, columns: np.ndarray, stage: int, alarm: float
@@ -180,6 +185,10 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
     def _renew(self, weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray) -> None:
         send_pulses(weight, n, columns, pulses, half(weight.tiles[n].device))
 
+    def reset(self, state: State) -> None:
+        """Forget the largest learning rate: a new weight may be trained with smaller ones."""
+        state["largest"][0] = 0.0
+
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: d_in / pass_steps a mini-batch, levels `passes` times rarer."""
         first = layer.d_in / self.pass_steps / layer.batch
@@ -188,8 +197,8 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
     def work(self, layer: Layer, reads: float) -> Work:
         """Analog SGD, a read and a pulse train for every column, and a comparison of every value.
 
-        The means of |x| and |d|, too, are digital. What passes a gate is a few periods long, a
-        carry included, and counted as a whole train.
+        The means of |x| and |d|, too, are digital. What passes a gate is, with few states, a few
+        periods long, a carry included, and counted as a whole train.
         """
         return Work(
             periods=layer.primitives.train_length * (layer.vectors + reads),

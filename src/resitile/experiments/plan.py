@@ -95,7 +95,7 @@ def floor_of(rule: Algorithm) -> float:
     rounding = device.dw_min / reach / math.sqrt(12)
     if rule.name in ("tiki_taka_v2", "mixed_precision"):
         return rounding
-    if rule.name == "gated_residual_learning":
+    if rule.name in ("gated_residual_learning", "cascaded_residual_learning"):
         return rounding * rule.ratio ** (rule.visible - 1)
     spread = auto_schedule.spread_of(device)
     return spread * rule.ratio ** max(rule.count - 2, 0)
