@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from resitile.algorithms.auto_schedule import forgets
 from resitile.algorithms.base import State
 from resitile.devices import Device
 from resitile.tiles import Composite, Vectors
@@ -82,11 +83,6 @@ def run(
 def _part(weight: Composite, state: State, n: int, pulses: float) -> float:
     """The share of a pass over tile n that `pulses` per device are worth."""
     return pulses * forgets(weight.tiles[n].device) * pace(agreement(state, n))
-
-
-def forgets(device: Device) -> float:
-    """D: one pulse as a share of the device's reach, at most 1."""
-    return float(min(2 * device.dw_min / (device.w_max - device.w_min), 1.0))
 
 
 def expected_pulses(batch: Sequence[Vectors], alpha: float, device: Device, rows: int) -> float:

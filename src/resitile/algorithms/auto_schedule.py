@@ -15,12 +15,17 @@ _COARSE = math.sqrt(0.5 / 1.5)  # spread of 4 states, for which the step was cho
 _COVER = math.sqrt(3)  # spreads that the finer tiles reach: all of a uniform distribution
 
 
+def forgets(device: Device) -> float:
+    """D: one pulse as a share of the device's reach, at most 1."""
+    return float(min(2 * device.dw_min / (device.w_max - device.w_min), 1.0))
+
+
 def spread_of(device: Device, pulses: int = 1) -> float:
     """Standard deviation that rare pulses of random direction give, as a share of the reach.
 
     With `pulses` of them always coming as one, 1 - (1 - D)**pulses takes the place of D.
     """
-    pulse = min(2 * device.dw_min / (device.w_max - device.w_min), 1.0)
+    pulse = forgets(device)
     if pulses > 1:
         pulse = 1 - (1 - pulse) ** pulses
     return math.sqrt(pulse / (2 - pulse))

@@ -5,10 +5,16 @@ from itertools import accumulate
 
 import numpy as np
 
-from resitile.algorithms.adaptive_schedule import forgets
-from resitile.algorithms.auto_schedule import stage_at
+from resitile.algorithms.auto_schedule import forgets, stage_at
 from resitile.algorithms.base import Algorithm, State, check_number
-from resitile.algorithms.evidence import columns_due, gate_of, renewing_step, whole_step
+from resitile.algorithms.evidence import (
+    columns_due,
+    counters,
+    gate_of,
+    opened,
+    remember,
+    renewing_step,
+)
 from resitile.algorithms.parts import send_pulses
 from resitile.cost import Layer, Work
 from resitile.devices import Device
@@ -128,23 +134,9 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
         return gate_of(devices, self.alarm if alarm is None else alarm, pulses)
 
     def init(self, shape: tuple[int, int]) -> State:
-        """Counters only.
-
-        Returns:
-            steps: mini-batches seen. stage: tile of the weight that is trained. column, due,
-            passes: next column of the gradient tile, columns owed and passes made. strength: mean
-            pulses per device and mini-batch that a step of 1 would bring. largest: learning rate.
-        """
+        """Counters only: those of `evidence.counters`, and the largest learning rate so far."""
         del shape
-        return {
-            "steps": np.zeros(1, dtype=np.int64),
-            "stage": np.zeros(1, dtype=np.int64),
-            "column": np.zeros(1, dtype=np.int64),
-            "due": np.zeros(1, dtype=np.float64),
-            "passes": np.zeros(1, dtype=np.int64),
-            "strength": np.zeros(1, dtype=np.float64),
-            "largest": np.zeros(1, dtype=np.float64),
-        }
+        return {**counters(1), "largest": np.zeros(1, dtype=np.float64)}
 
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """The gradient to the last tile, its columns to the first level; then the gates."""
@@ -152,14 +144,12 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
         state["largest"][0] = max(float(state["largest"][0]), lr)
         stage = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
         state["stage"][0] = stage
-        last, d_in = self.count - 1, weight.w.shape[1]
+        d_in = weight.w.shape[1]
         alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps)
-        weight.pulse(last, batch, alpha)
+        weight.pulse(self.count - 1, batch, alpha)
         alarm = self.alarm * lr / float(state["largest"][0])
         for turn, chosen in columns_due(state, 0, d_in / self.pass_steps, d_in):
-            target = self.span(0)[0] + turn % self.levels[0]
-            step = self.refill * whole_step(weight.tiles[last].device, weight.tiles[target].device)
-            weight.write_columns(target, chosen, weight.read_sum(last, last + 1, chosen), step)
+            remember(weight, self.span(0)[0] + turn % self.levels[0], chosen, self.refill)
             self._decide(weight, turn + 1, chosen, stage, alarm)
 
     def _decide(
@@ -171,9 +161,7 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
             if early:
                 return
             first, last = self.span(level)
-            mean = weight.read_sum(first, last, columns) / np.float32(last - first)
-            fired = np.sign(mean) * (np.abs(mean) > self.gate(level, alarm))
-            fired = fired.astype(np.float32)
+            fired = opened(weight, first, last, columns, self.gate(level, alarm))
             if level + 1 < len(self.levels):
                 target = self.span(level + 1)[0] + turn % self.levels[level + 1]
                 self._renew(weight, target, columns, fired)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from resitile.algorithms.adaptive_schedule import expected_pulses, forgets
-from resitile.algorithms.auto_schedule import spread_of
+from resitile.algorithms.adaptive_schedule import expected_pulses
+from resitile.algorithms.auto_schedule import forgets, spread_of
 from resitile.algorithms.base import State
 from resitile.devices import Device
 from resitile.errors import ConfigError
@@ -46,6 +46,24 @@ def gate_of(devices: Sequence[Device], alarm: float, pulses: Sequence[int] | Non
     return total / len(devices) * (2 * quantile - 1)
 
 
+def counters(pointers: int) -> State:
+    """What `renewing_step` and `columns_due` keep, all 0, with a stage.
+
+    Returns:
+        steps: mini-batches seen. stage: tile of the weight that is trained. column, due, passes:
+        next column, columns owed and passes made, of each of the `pointers`. strength: mean pulses
+        per device and mini-batch that a step of 1 would bring.
+    """
+    return {
+        "steps": np.zeros(1, dtype=np.int64),
+        "stage": np.zeros(1, dtype=np.int64),
+        "column": np.zeros(pointers, dtype=np.int64),
+        "due": np.zeros(pointers, dtype=np.float64),
+        "passes": np.zeros(pointers, dtype=np.int64),
+        "strength": np.zeros(1, dtype=np.float64),
+    }
+
+
 def renewing_step(
     weight: Composite, state: State, batch: Sequence[Vectors], renewals: float
 ) -> float:
@@ -65,10 +83,33 @@ def renewing_step(
     return renewals / forgets(device) / usual if usual > 0 else 0.0
 
 
-def whole_step(source: Device, target: Device) -> float:
+def _whole_step(source: Device, target: Device) -> float:
     """The step with which reads of noise renew a device once, with 1 / D pulses on average."""
     mean = math.sqrt(3) / 2 * spread_of(source) * (source.w_max - source.w_min) / 2
     return target.dw_min / (forgets(target) * mean)
+
+
+def remember(weight: Composite, n: int, columns: np.ndarray, refill: float) -> None:
+    """Read columns of the last tile and pulse them onto evidence tile n.
+
+    Reads of noise renew a device of it `refill` times.
+    """
+    last = len(weight.tiles) - 1
+    step = refill * _whole_step(weight.tiles[last].device, weight.tiles[n].device)
+    weight.write_columns(n, columns, weight.read_sum(last, last + 1, columns), step)
+
+
+def opened(
+    weight: Composite, first: int, last: int, columns: np.ndarray, gate: float
+) -> np.ndarray:
+    """Where the mean of tiles first to last - 1 exceeds the gate: its sign, elsewhere 0.
+
+    Returns:
+        (len(columns), d_out) float32.
+    """
+    mean = weight.read_sum(first, last, columns) / np.float32(last - first)
+    fired: np.ndarray = (np.sign(mean) * (np.abs(mean) > gate)).astype(np.float32)
+    return fired
 
 
 def columns_due(state: State, which: int, due: float, d_in: int) -> list[tuple[int, np.ndarray]]:

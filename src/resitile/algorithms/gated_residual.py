@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 from functools import cached_property
 
-import numpy as np
-
 from resitile.algorithms.auto_schedule import stage_at
 from resitile.algorithms.base import Algorithm, State, check_number
-from resitile.algorithms.evidence import columns_due, gate_of, renewing_step, whole_step
+from resitile.algorithms.evidence import (
+    columns_due,
+    counters,
+    gate_of,
+    opened,
+    remember,
+    renewing_step,
+)
 from resitile.algorithms.parts import send_pulses
 from resitile.cost import Layer, Work
 from resitile.devices import Device
@@ -103,22 +108,9 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         return gate_of(self.devices()[self.visible : -1], self.alarm)
 
     def init(self, shape: tuple[int, int]) -> State:
-        """Counters only.
-
-        Returns:
-            steps: mini-batches seen. stage: tile of the weight that is trained. column, due,
-            passes: next column, columns owed and passes made, of reads (0) and of decisions (1).
-            strength: mean pulses per device and mini-batch that a step of 1 would bring.
-        """
+        """Counters only: those of `evidence.counters`, of reads (0) and of decisions (1)."""
         del shape
-        return {
-            "steps": np.zeros(1, dtype=np.int64),
-            "stage": np.zeros(1, dtype=np.int64),
-            "column": np.zeros(2, dtype=np.int64),
-            "due": np.zeros(2, dtype=np.float64),
-            "passes": np.zeros(2, dtype=np.int64),
-            "strength": np.zeros(1, dtype=np.float64),
-        }
+        return counters(2)
 
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """The gradient to the last tile, its columns to the evidence tiles; then decisions."""
@@ -134,19 +126,15 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
 
     def _gather(self, weight: Composite, state: State, columns: int) -> None:
         """The next columns of the gradient tile, to the evidence tile whose turn it is."""
-        last, evidence = self.tiles - 1, self.tiles - 1 - self.visible
+        evidence = self.tiles - 1 - self.visible
         for turn, chosen in columns_due(state, 0, columns, weight.w.shape[1]):
-            target = self.visible + turn % evidence
-            step = self.refill * whole_step(weight.tiles[last].device, weight.tiles[target].device)
-            weight.write_columns(target, chosen, weight.read_sum(last, last + 1, chosen), step)
+            remember(weight, self.visible + turn % evidence, chosen, self.refill)
 
     def _decide(self, weight: Composite, state: State, stage: int, due: float) -> None:
         """One sure pulse where the evidence exceeds what noise would make."""
-        first, last, gate = self.visible, self.tiles - 1, self.gate
         for _, chosen in columns_due(state, 1, due, weight.w.shape[1]):
-            mean = weight.read_sum(first, last, chosen) / np.float32(last - first)
-            fired = np.sign(mean) * (np.abs(mean) > gate)
-            send_pulses(weight, stage, chosen, fired.astype(np.float32))
+            fired = opened(weight, self.visible, self.tiles - 1, chosen, self.gate)
+            send_pulses(weight, stage, chosen, fired)
 
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: those of the gradient tile, and decisions.

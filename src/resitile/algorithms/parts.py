@@ -1,15 +1,11 @@
 """Pieces that several algorithms share: cyclic reading, and buffers that release pulses."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from resitile.algorithms.base import State
 from resitile.tiles import Composite, PulseTrain
-
-# With a step of dw_min this sends exactly one pulse wherever the change is not 0.
-ONE_PULSE = PulseTrain(bits=1, update_management=False, bit_length_management=False)
 
 
 def next_columns(state: State, d_in: int, columns: int) -> Iterator[int]:
@@ -54,5 +50,5 @@ def send_pulses(
     if pulses.any():
         # Rounding must not make them uncertain.
         sure = count * weight.tiles[n].device.dw_min * (1 + 1e-6)
-        train = ONE_PULSE if count == 1 else replace(ONE_PULSE, bits=count)
+        train = PulseTrain(count, update_management=False, bit_length_management=False)
         weight.write_columns(n, columns, pulses, sure, train)
