@@ -7,6 +7,10 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.optim.optimizer import (
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+)
 from torch.utils.checkpoint import checkpoint
 
 import resitile as rt
@@ -199,6 +203,15 @@ class TestQueue:
 
 
 class TestRefusals:
+    @pytest.mark.parametrize("name", ["maximize", "differentiable"])
+    def test_what_pulses_cannot_follow(self, name):
+        with pytest.raises(ConfigError, match=name):
+            sgd(network(), **{name: True})
+        optimizer = sgd(network())
+        with pytest.raises(ConfigError, match=name):
+            optimizer.add_param_group({"params": nn.Linear(2, 2).weight, name: True})
+        assert len(optimizer.param_groups) == 1
+
     @pytest.mark.parametrize("optimizer", [None, torch.optim.SGD])
     def test_weights_that_nobody_owns(self, optimizer):
         model = network()
@@ -353,3 +366,48 @@ class TestTorchsTools:
                     nn.utils.clip_grad_norm_(model.parameters(), 1e-3)
                 optimizer.step()
         assert torch.equal(one[1].crosspoints, two[1].crosspoints)
+
+    @pytest.mark.parametrize("where", ["own", "global"])
+    def test_step_hooks_run_once(self, where):
+        model, called = network(), []
+        optimizer = sgd(model)
+        if where == "own":
+            before, after = optimizer.register_step_pre_hook, optimizer.register_step_post_hook
+        else:
+            before = register_optimizer_step_pre_hook
+            after = register_optimizer_step_post_hook
+
+        def tell(name):
+            # The tiles have moved when the hook behind the step is called, not before.
+            return lambda *_: called.append((name, int(model[1].pulses.sum())))
+
+        handles = [before(tell("before")), after(tell("after"))]
+        try:
+            train(model, optimizer, X[:1])
+        finally:
+            for handle in handles:
+                handle.remove()
+        pulses = int(model[1].pulses.sum())
+        assert pulses > 0
+        assert called == [("before", 0), ("after", pulses)]
+        train(model, optimizer, X[:1])
+        assert len(called) == 2
+
+    def test_a_profiler_sees_the_optimizer(self):
+        model = network()
+        optimizer = sgd(model)
+        with torch.profiler.profile() as profile:
+            train(model, optimizer, X[:2])
+        counts = {event.key: event.count for event in profile.key_averages()}
+        assert counts["Optimizer.step#AnalogSGD.step"] == 2
+        assert counts["Optimizer.zero_grad#AnalogSGD.zero_grad"] == 2
+
+    @pytest.mark.parametrize("to_none", [True, False])
+    def test_zero_grad(self, to_none):
+        model = network()
+        optimizer = sgd(model)
+        backward(model, X[0])
+        optimizer.zero_grad(to_none)
+        bias = model[1].bias.grad
+        assert bias is None if to_none else not bias.any()
+        assert not model[1].tape.queue

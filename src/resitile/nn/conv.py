@@ -31,10 +31,7 @@ class _Conv(torch.autograd.Function):
         dx = db = None
         if needs_x:
             layer.tape.check(ctx.at)
-            # The bias gradient is summed apart: asked for here, torch computes dW with it.
-            dx = torch.ops.aten.convolution_backward(
-                d, x, weight, None, *layer.geometry, [True, False, False]
-            )[0]
+            dx = layer.convolve_back(d, weight, x.shape[2:])
         if needs_b:
             db = d.sum([0, *range(2, d.dim())])
         if needs_w:
@@ -51,6 +48,7 @@ class _AnalogConv(AnalogModule):
 
     spatial: int
     _op: Any
+    _op_back: Any
 
     def forward(self, input: Tensor) -> Tensor:
         """Torch's shapes: ([n,] channels, *size) -> ([n,] d_out, *out)."""
@@ -62,12 +60,6 @@ class _AnalogConv(AnalogModule):
             x = F.pad(x, self._reversed_padding_repeated_twice)
         y = finish(self, x, _Conv.apply)
         return y.squeeze(0) if single else y
-
-    @functools.cached_property
-    def geometry(self) -> tuple[Any, ...]:
-        """Stride, zeros, dilation, transposed, output padding, groups: torch's order."""
-        none = [0] * self.spatial
-        return self.stride, self.zeros, self.dilation, False, none, self.groups
 
     @functools.cached_property
     def zeros(self) -> tuple[int, ...]:
@@ -85,6 +77,22 @@ class _AnalogConv(AnalogModule):
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The plain convolution with this layer's geometry."""
         return self._op(x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)  # type: ignore[no-any-return]
+
+    def convolve_back(self, d: Tensor, weight: Tensor, size: tuple[int, ...]) -> Tensor:
+        """dL/dx of `convolve` for an input of spatial `size`: the transposed convolution of d.
+
+        Torch's own backward of a convolution takes as long but is reached by a slower call.
+        """
+        left = [  # pixels beyond the last patch
+            n + 2 * p - dilation * (k - 1) - 1 - (out - 1) * stride
+            for n, p, dilation, k, out, stride in zip(
+                size, self.zeros, self.dilation, self.kernel_size, d.shape[2:], self.stride,
+                strict=True,
+            )
+        ]  # fmt: skip
+        return self._op_back(  # type: ignore[no-any-return]
+            d, weight, None, self.stride, self.zeros, left, self.groups, self.dilation
+        )
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per patch; a block of rows per group."""
@@ -114,7 +122,7 @@ _ARGUMENTS = """
     """
 
 
-def _make(base: type, spatial: int, op: Any) -> Any:
+def _make(base: type, spatial: int, op: Any, back: Any) -> Any:
     def init(
         self: Any,
         in_channels: int,
@@ -150,10 +158,11 @@ def _make(base: type, spatial: int, op: Any) -> Any:
             "__qualname__": name,
             "spatial": spatial,
             "_op": staticmethod(op),
+            "_op_back": staticmethod(back),
         },
     )
 
 
-AnalogConv1d = _make(nn.Conv1d, 1, F.conv1d)
-AnalogConv2d = _make(nn.Conv2d, 2, F.conv2d)
-AnalogConv3d = _make(nn.Conv3d, 3, F.conv3d)
+AnalogConv1d = _make(nn.Conv1d, 1, F.conv1d, F.conv_transpose1d)
+AnalogConv2d = _make(nn.Conv2d, 2, F.conv2d, F.conv_transpose2d)
+AnalogConv3d = _make(nn.Conv3d, 3, F.conv3d, F.conv_transpose3d)

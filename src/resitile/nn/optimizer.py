@@ -1,16 +1,43 @@
 """AnalogSGD: pulses for the tiles, torch's SGD for what is digital."""
 
+import functools
+import inspect
 import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim import optimizer as torch_optimizer
 
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.analog import AnalogModule
 from resitile.nn.tape import AnalogWeight
+
+_profiled: Callable[[], bool] = torch._C._autograd._profiler_enabled
+
+
+def _plain_where_nobody_listens(step: Callable[..., Any]) -> Callable[..., Any]:
+    """Torch's wrapper of an optimizer's `step`, for its hooks and the profiler, where needed only.
+
+    The wrapper opens a profiler's record in every call, which takes as long as a layer's update.
+    """
+    wrapped = torch.optim.Optimizer.profile_hook_step(step)
+
+    @functools.wraps(step)
+    def call(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
+        heard = (
+            self._optimizer_step_pre_hooks
+            or self._optimizer_step_post_hooks
+            or torch_optimizer._global_optimizer_pre_hooks
+            or torch_optimizer._global_optimizer_post_hooks
+            or _profiled()
+        )
+        return (wrapped if heard else step)(self, *args, **kwargs)
+
+    call.hooked = True  # type: ignore[attr-defined]  # so torch does not wrap it once more
+    return call
 
 
 class AnalogSGD(torch.optim.SGD):
@@ -27,7 +54,8 @@ class AnalogSGD(torch.optim.SGD):
         **sgd: momentum, weight_decay, ... of torch.optim.SGD.
 
     Raises:
-        ConfigError: if the learning rate is below 0.
+        ConfigError: if the learning rate is below 0, or for maximize and differentiable, which
+            pulses cannot follow.
     """
 
     _step_supports_amp_scaling = True  # so that GradScaler hands over its scale, and is refused
@@ -38,6 +66,12 @@ class AnalogSGD(torch.optim.SGD):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and become the owner of the analog weights in it."""
+        for name in ("maximize", "differentiable"):
+            if param_group.get(name, self.defaults[name]):
+                raise ConfigError(
+                    f"{name}=True would hold for digital parameters only: pulses descend the loss, "
+                    "and nothing differentiates through them; leave it out"
+                )
         super().add_param_group(param_group)
         for weight in self.param_groups[-1]["params"]:
             if isinstance(weight, AnalogWeight):
@@ -49,9 +83,11 @@ class AnalogSGD(torch.optim.SGD):
         for group in self.param_groups:
             lr = float(group["lr"])
             _check_lr(lr)
-            found += [(w.layer, lr) for w in group["params"] if isinstance(w, AnalogWeight)]
+            # By type: isinstance() asks the metaclass of torch's parameters, in Python.
+            found += [(w.layer, lr) for w in group["params"] if type(w) is AnalogWeight]
         return found
 
+    @_plain_where_nobody_listens
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Apply what backward recorded; all of it or, if an input is bad, nothing.
 
@@ -81,17 +117,19 @@ class AnalogSGD(torch.optim.SGD):
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clear gradients and drop the mini-batches recorded since the last step."""
-        super().zero_grad(set_to_none)
+        plain = set_to_none and not _profiled()  # as for `step`
+        if not plain:
+            super().zero_grad(set_to_none)
         for group in self.param_groups:
-            for weight in group["params"]:
-                if isinstance(weight, AnalogWeight):
-                    weight.layer.discard()
+            for parameter in group["params"]:
+                if type(parameter) is AnalogWeight:
+                    parameter.layer.discard()
+                if plain:
+                    parameter.grad = None
 
 
-# torch wraps every class's `step` with its hooks; the inner one must not run them again.
-_digital_step: Callable[[torch.optim.SGD], Any] = getattr(
-    torch.optim.SGD.step, "__wrapped__", torch.optim.SGD.step
-)
+# Bare of torch's wrappers: those of hooks must not run again, and `step` turns gradients off.
+_digital_step: Callable[[torch.optim.SGD], Any] = inspect.unwrap(torch.optim.SGD.step)
 
 
 def _check_lr(lr: float | Tensor) -> None:
