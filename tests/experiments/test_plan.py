@@ -15,7 +15,6 @@ from resitile.experiments import config
 from resitile.experiments.plan import (
     Limits,
     effective_states,
-    floor_of,
     kept_share,
     plan,
     rule_of,
@@ -82,7 +81,7 @@ def test_a_device_beyond_the_reference_runs_is_told(
 
 def test_floors() -> None:
     spread = rt.theory.stationary_spread(0.5)
-    floors = {c.key: floor_of(rule_of(c, DEVICE, 100)) for c in choices(DEVICE, 16, 100)}
+    floors = {c.key: rule_of(c, DEVICE, 100).floor() for c in choices(DEVICE, 16, 100)}
     assert floors["single_tile"] == pytest.approx(spread)
     assert floors["residual_learning-6"] == pytest.approx(spread * 0.5**4)
     assert floors["gated_residual_learning-4"] == pytest.approx(0.5 / math.sqrt(12))
@@ -92,7 +91,7 @@ def test_floors() -> None:
 
 def test_the_floor_of_hidden_tiles_is_that_of_the_weight() -> None:
     rules = rt.algorithms.CascadedResidualLearning, rt.algorithms.GatedResidualLearning
-    gated, cascaded = (floor_of(rule(DEVICE, weight_tiles=3)) for rule in rules)
+    gated, cascaded = (rule(DEVICE, weight_tiles=3).floor() for rule in rules)
     assert gated == cascaded
 
 

@@ -17,7 +17,7 @@ from resitile.nn import AnalogLinear, counted_cost
 
 DEVICE = rt.devices.ConstantStep(states=1000, variation="none")
 LR = 5 * DEVICE.dw_min
-NAMES = list(cost_tables.LABELS)
+NAMES = list(cost_tables.labels())
 # Printed, by table: what `resitile.cost.published` says is held against this second copy.
 TABLE_5 = {
     "tiki_taka_v2": (8.8, 47.5, 56.3),

@@ -1,7 +1,7 @@
 """Training algorithms: which tile is pulsed with what, and when. One file each."""
 
 from resitile._registry import import_all
-from resitile.algorithms.base import Algorithm, create, names
+from resitile.algorithms.base import Algorithm, create, names, titles
 
 import_all(__name__, list(__path__))
 
@@ -30,4 +30,5 @@ __all__ = [
     "TikiTakaV2",
     "create",
     "names",
+    "titles",
 ]

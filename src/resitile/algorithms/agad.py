@@ -12,7 +12,7 @@ from resitile.cost import Layer, Work
 from resitile.tiles import Composite, PulseTrain, Vectors
 
 
-class AGAD(ChoppedTikiTaka, name="agad"):
+class AGAD(ChoppedTikiTaka, name="agad", title="AGAD"):
     """c-TTv2 that subtracts from what it reads the mean of the column's last sign period.
 
     The mean content of a column, weighted towards the end of a period, becomes the reference of

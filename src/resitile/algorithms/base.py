@@ -9,6 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from resitile._registry import Registry
+from resitile.algorithms.auto_schedule import spread_of
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
 from resitile.errors import ConfigError, did_you_mean, refuse_unknown
@@ -25,7 +26,7 @@ class Algorithm:
 
     A subclass `class Mine(Algorithm, name="mine")` declares its settings as fields and defines
     `step`; `count`, `ratio` and `init` where the defaults do not fit; `work`, and `reads` if it
-    reads columns, so that its cost can be told.
+    reads columns, so that its cost can be told. `title="..."` is its short name in tables.
 
     Args:
         device: the device of every tile, or one device per tile, coarsest first.
@@ -34,12 +35,13 @@ class Algorithm:
     device: Device | Sequence[Device]
 
     name: ClassVar[str] = "algorithm"
+    title: ClassVar[str] = ""
 
-    def __init_subclass__(cls, *, name: str = "", **kwargs: Any) -> None:
+    def __init_subclass__(cls, *, name: str = "", title: str = "", **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if not name:
             raise ConfigError(f'name the algorithm: class {cls.__name__}(Algorithm, name="...")')
-        cls.name = name
+        cls.name, cls.title = name, title or name
         refuse_unknown(dataclass(frozen=True)(cls))
         _REGISTRY.add(name, cls)
 
@@ -126,6 +128,19 @@ class Algorithm:
         reads = self.reads(layer) if reads is None else reads
         return cost_of(self.work(layer, reads), layer)
 
+    def floor(self) -> float:
+        """Spread that stays in a weight, as a share of the reach of tile 0.
+
+        Of tiles that noise drives, the last one that is filled counts. To be overridden where
+        pulses come only when there is something to say: `rounding`.
+        """
+        return spread_of(self.devices()[0]) * self.ratio ** max(self.count - 2, 0)
+
+    def rounding(self) -> float:
+        """Standard deviation of rounding to whole pulses of tile 0, as a share of its reach."""
+        device = self.devices()[0]
+        return 2 * device.dw_min / (device.w_max - device.w_min) / math.sqrt(12)
+
     def reset(self, state: State) -> None:
         """Forget, in place, what `state` knows about the weight: a new one was programmed."""
         del state
@@ -150,6 +165,11 @@ def create(name: str, device: Device | Sequence[Device], **settings: Any) -> Alg
 def names() -> list[str]:
     """The names of all algorithms."""
     return list(_REGISTRY)
+
+
+def titles() -> dict[str, str]:
+    """The short names of all algorithms for tables, by name."""
+    return {name: _REGISTRY.get(name).title for name in _REGISTRY}  # type: ignore[attr-defined]
 
 
 def check_flag(name: str, value: object) -> None:

@@ -24,7 +24,9 @@ from resitile.tiles import Composite, Vectors
 _MOST = 31  # pulses that one write sends to a device at most, as in a train of the gradient
 
 
-class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
+class CascadedResidualLearning(
+    Algorithm, name="cascaded_residual_learning", title="cascaded MT-RL"
+):
     """Residual learning with several gates in a row between the gradient and the weight.
 
     A few coarse tiles make the weight, W = sum_k gamma**k W(k). The last tile takes the gradient;
@@ -176,6 +178,10 @@ class CascadedResidualLearning(Algorithm, name="cascaded_residual_learning"):
     def reset(self, state: State) -> None:
         """Forget the largest learning rate: a new weight may be trained with smaller ones."""
         state["largest"][0] = 0.0
+
+    def floor(self) -> float:
+        """Rounding to whole pulses of the last tile that makes the weight."""
+        return self.rounding() * self.ratio ** (self.visible - 1)
 
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: d_in / pass_steps a mini-batch, levels `passes` times rarer."""

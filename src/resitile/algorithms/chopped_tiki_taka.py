@@ -12,7 +12,7 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, PulseTrain, Vectors
 
 
-class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka"):
+class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka", title="c-TTv2"):
     """TT-v2 whose columns of A (tile 1, hidden) see their input with a sign that flips.
 
     What is read from a column is given its sign back before it enters the digital buffer H, so
@@ -139,6 +139,10 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka"):
                 release(held, self.momentum, self.forget_buffer)[None],
             )
             self.chop(weight, state, column)
+
+    def floor(self) -> float:
+        """The digital store waits for whole pulses."""
+        return self.rounding()
 
     def reads(self, layer: Layer) -> float:
         """1 / n_s: columns of A read per sample."""

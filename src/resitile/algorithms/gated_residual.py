@@ -19,7 +19,7 @@ from resitile.devices import Device
 from resitile.tiles import Composite, Vectors
 
 
-class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
+class GatedResidualLearning(Algorithm, name="gated_residual_learning", title="gated MT-RL"):
     """Residual learning whose finer tiles are hidden and gather evidence for the coarser ones.
 
     A few coarse tiles make the weight, W = sum_k gamma**k W(k). The finest tile takes the gradient.
@@ -135,6 +135,10 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning"):
         for _, chosen in columns_due(state, 1, due, weight.w.shape[1]):
             fired = opened(weight, self.visible, self.tiles - 1, chosen, self.gate)
             send_pulses(weight, stage, chosen, fired)
+
+    def floor(self) -> float:
+        """Rounding to whole pulses of the last tile that makes the weight."""
+        return self.rounding() * self.ratio ** (self.visible - 1)
 
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: those of the gradient tile, and decisions.

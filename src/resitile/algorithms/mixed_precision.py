@@ -10,7 +10,7 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
 
-class MixedPrecision(Algorithm, name="mixed_precision"):
+class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
     """chi <- chi - lr * grad, digitally; the whole pulses in chi are sent and taken off it.
 
     The tile serves for the matrix products only. chi has a float for every weight, and every
@@ -68,6 +68,10 @@ class MixedPrecision(Algorithm, name="mixed_precision"):
         if pulses.any():
             chi -= pulses * unit
             weight.write(0, pulses, float(unit) * self.transfer_lr)
+
+    def floor(self) -> float:
+        """The digital store waits for whole pulses."""
+        return self.rounding()
 
     def work(self, layer: Layer, reads: float) -> Work:
         """D/B periods, 2D^2 + D operations, D^2 + 2DB values, chi read and written per batch.

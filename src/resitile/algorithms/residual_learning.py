@@ -13,7 +13,7 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
 
-class ResidualLearning(Algorithm, name="residual_learning"):
+class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
     """W = sum_n gamma**n W(n); the finest tile N takes the gradient, the others its content.
 
     Every mini-batch moves tile N by pulses (Eq. 6). Every `transfer_every` of them one column of

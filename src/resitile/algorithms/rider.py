@@ -11,7 +11,7 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
 
-class RIDER(Algorithm, name="rider"):
+class RIDER(Algorithm, name="rider", title="RIDER"):
     """W + gamma * c * (P - Q): P (tile 1) takes the gradient, W (tile 0) what P gained over Q.
 
     Q is a digital low-pass of P and follows the symmetric point to which P's devices decay. With

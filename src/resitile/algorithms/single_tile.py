@@ -7,7 +7,7 @@ from resitile.cost import Layer, Work
 from resitile.tiles import Composite, Vectors
 
 
-class SingleTile(Algorithm, name="single_tile"):
+class SingleTile(Algorithm, name="single_tile", title="analog SGD"):
     """W <- W - lr * grad * F(W) - |lr * grad| * G(W) + pulse noise, on a single tile.
 
     The baseline that collapses with few states: its error cannot fall below a floor that grows

@@ -11,7 +11,7 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
 
-class TikiTaka(Algorithm, name="tiki_taka"):
+class TikiTaka(Algorithm, name="tiki_taka", title="TT-v1"):
     """W = C + gamma * A; gradients go to A (tile 1), columns of A to C (tile 0), by pulses.
 
     A's devices pull towards their symmetric point, so that A holds a leaky sum of recent

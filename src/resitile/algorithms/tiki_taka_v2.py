@@ -11,7 +11,7 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
 
-class TikiTakaV2(Algorithm, name="tiki_taka_v2"):
+class TikiTakaV2(Algorithm, name="tiki_taka_v2", title="TT-v2"):
     """Gradients go to A (tile 1); what is read from A adds up in H; full pulses of H go to C.
 
     H is digital, one float for every weight: it averages the noise of A away, at the price of
@@ -102,6 +102,10 @@ class TikiTakaV2(Algorithm, name="tiki_taka_v2"):
                 np.array([column]),
                 release(held, self.momentum, self.forget_buffer)[None],
             )
+
+    def floor(self) -> float:
+        """The digital store waits for whole pulses."""
+        return self.rounding()
 
     def reads(self, layer: Layer) -> float:
         """1 / n_s: columns of A read per sample."""

@@ -108,7 +108,8 @@ def cost(
             f"{dotted[0]!r} is a setting of a configuration: name its file, or a primitive without "
             "a dot, such as read_ns=20"
         )
-    names = list(dict.fromkeys(algorithm or cost_tables.LABELS))
+    labels = cost_tables.labels()
+    names = list(dict.fromkeys(algorithm or labels))
     if tiles is not None and "residual_learning" not in names:
         raise ConfigError(
             "--tiles is for residual_learning, which is not among the algorithms; a configuration "
@@ -127,13 +128,12 @@ def cost(
         for name in names
     }
     found = {
-        name: {"label": cost_tables.LABELS.get(name, name), **each.figures()}
-        for name, each in costs.items()
+        name: {"label": labels.get(name, name), **each.figures()} for name, each in costs.items()
     }
     if not as_json:
         _print("algorithm", [(figures["label"], figures) for figures in found.values()])
         if published:
-            _print_published(cost_tables.against_published(), cost_tables.LABELS)
+            _print_published(cost_tables.against_published(), labels)
         return
     print_json(
         {

@@ -40,18 +40,20 @@ def plan(
     ] = None,
     max_latency_ns: Annotated[
         float | None,
-        unset("Longest update of the slowest layer per sample, ns."),
+        unset("Longest update of the slowest layer per sample, ns.", min=0),
     ] = None,
     max_storage_kb: Annotated[
         float | None,
-        unset("Most digital storage of all layers, kB."),
+        unset("Most digital storage of all layers, kB.", min=0),
     ] = None,
     max_energy_nj: Annotated[
         float | None,
-        unset("Most energy of forward, backward and update per sample, nJ."),
+        unset("Most energy of forward, backward and update per sample, nJ.", min=0),
     ] = None,
-    max_area_mm2: Annotated[float | None, unset("Largest area of all tiles, mm2.")] = None,
-    min_accuracy: Annotated[float | None, unset("Least predicted accuracy, 0 to 1.")] = None,
+    max_area_mm2: Annotated[float | None, unset("Largest area of all tiles, mm2.", min=0)] = None,
+    min_accuracy: Annotated[
+        float | None, unset("Least predicted accuracy, 0 to 1.", min=0, max=1)
+    ] = None,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
     overwrite: Overwrite = False,
     as_json: Json = False,

@@ -18,18 +18,22 @@ from resitile.cost.published import (
 from resitile.devices import SoftBounds
 from resitile.errors import ConfigError
 
-LABELS = {  # in the order of the tables
-    "single_tile": "analog SGD",
-    "tiki_taka": "TT-v1",
-    "tiki_taka_v2": "TT-v2",
-    "chopped_tiki_taka": "c-TTv2",
-    "agad": "AGAD",
-    "rider": "RIDER",
-    "mixed_precision": "MP",
-    "residual_learning": "MT-RL",
-    "gated_residual_learning": "gated MT-RL, 6 tiles",
-    "cascaded_residual_learning": "cascaded MT-RL, 10 tiles",
-}
+_ORDER = (  # that of the paper's tables; others follow
+    "single_tile", "tiki_taka", "tiki_taka_v2", "chopped_tiki_taka", "agad", "rider",
+    "mixed_precision", "residual_learning",
+)  # fmt: skip
+
+
+def labels() -> dict[str, str]:
+    """Every algorithm of the package by name, with what a table calls it."""
+    titles = algorithms.titles()
+    found = {}
+    for name in sorted(titles, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER)):
+        rule = algorithms.create(name, SoftBounds())
+        if type(rule).__module__.startswith("resitile."):  # a user's may not state its cost
+            several = rule.visible < rule.count > 2
+            found[name] = titles[name] + (f", {rule.count} tiles" if several else "")
+    return found
 
 
 def rule_of(

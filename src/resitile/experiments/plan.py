@@ -18,7 +18,7 @@ import numpy as np
 from torch import nn
 
 from resitile import algorithms
-from resitile.algorithms import Algorithm, auto_schedule
+from resitile.algorithms import Algorithm
 from resitile.devices import Device
 from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments.plan_choices import Choice, choices
@@ -83,24 +83,6 @@ def reference_range() -> tuple[float, float]:
     return float(min(states)), float(max(states))
 
 
-def floor_of(rule: Algorithm) -> float:
-    """Spread that stays in a weight, as a share of the reach of tile 0.
-
-    A tile that noise drives keeps the spread of its device; of a chain, the last tile that is
-    filled counts; with a digital buffer, rounding to whole pulses; with a gate, to those of the
-    last tile that makes the weight.
-    """
-    device = rule.devices()[0]
-    reach = (device.w_max - device.w_min) / 2
-    rounding = device.dw_min / reach / math.sqrt(12)
-    if rule.name in ("tiki_taka_v2", "mixed_precision"):
-        return rounding
-    if rule.name in ("gated_residual_learning", "cascaded_residual_learning"):
-        return rounding * rule.ratio ** (rule.visible - 1)
-    spread = auto_schedule.spread_of(device)
-    return spread * rule.ratio ** max(rule.count - 2, 0)
-
-
 def plan(
     device: Device,
     model: nn.Module,
@@ -152,7 +134,7 @@ def plan(
             "tiles": rule.count,
             "gamma": rule.ratio if rule.visible > 1 and rule.ratio > 0 else None,
             "predicted_accuracy": chance + kept_share(choice.key, states) * (digital - chance),
-            "floor": floor_of(rule),
+            "floor": rule.floor(),
             "update_ns": cost.update_ns,
             "storage_bytes": cost.storage_bytes,
             "energy_nj": cost.energy_nj,
