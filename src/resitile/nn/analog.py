@@ -1,10 +1,6 @@
 """What all analog layers share: tiles as buffers, a composite weight, recorded mini-batches."""
 
-import hashlib
-import json
 import math
-import operator
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,15 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from resitile.algorithms import Algorithm
-from resitile.errors import CheckpointError, ConfigError, UpdateError
+from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
+from resitile.nn.saved import check_state, fingerprint
 from resitile.nn.scale import output_scale
 from resitile.nn.tape import AnalogWeight, Tape
-from resitile.tiles import Composite, Programmed, Tile, Vectors
+from resitile.tiles import Composite, Programmed, Tile, Vectors, program
 
 _STATE = "state_"  # prefix of the buffers that hold an algorithm's own state
-_FORMAT = 1
 
 
 class AnalogModule(nn.Module):
@@ -81,7 +77,7 @@ class AnalogModule(nn.Module):
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in algorithm.init((d_out, d_in)).items():
             self.register_buffer(_STATE + name, torch.from_numpy(array))
-        self.register_buffer("fingerprint", self._fingerprint())
+        self.register_buffer("fingerprint", fingerprint(algorithm))
         self._fresh()
         self.program(start)
 
@@ -174,17 +170,6 @@ class AnalogModule(nn.Module):
         self.tape.views = (where, composite, state)
         return composite, state
 
-    def record(self, at: tuple[int, int], x: Tensor, d: Tensor) -> None:
-        """Queue one mini-batch: input and output gradient of the forward call at `at`."""
-        tape = self.tape
-        if tape.queue and not tape.owned:
-            raise UpdateError(
-                "a second backward pass reached analog weights that no optimizer owns: give "
-                "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "
-                "tiles), or freeze them with weight.requires_grad_(False)"
-            )
-        tape.queue.append((at[0], x.detach(), d.detach(), x._version))
-
     def discard(self) -> None:
         """Drop the recorded mini-batches."""
         self.tape.queue.clear()
@@ -196,22 +181,12 @@ class AnalogModule(nn.Module):
             UpdateError: if inputs or gradients are not finite, an input was overwritten since, or
                 the weight was written to other than by pulses.
         """
-        tape = self.tape
-        if self._parameters["weight"]._version != tape.version:  # type: ignore[union-attr]
-            raise UpdateError(
-                "the weight of an analog layer was written to directly; its tiles do not hold "
-                "that. Write with layer.program(weight)"
-            )
-        batches = []
-        tape.queue.sort(key=_call)
-        for _, x, d, version in tape.queue:
-            if x._version != version:
-                raise UpdateError(
-                    "the input of an analog layer was overwritten between backward() and step(); "
-                    "the update needs it: do not write to it in place, or step() first"
-                )
-            if d.numel() and x.numel():
-                batches.append(self.vectors(x, d))
+        weight = self._parameters["weight"]
+        batches = [
+            self.vectors(x, d)
+            for x, d in self.tape.recorded(weight._version)  # type: ignore[union-attr]
+            if d.numel() and x.numel()
+        ]
         for batch in batches:
             for vectors in batch:
                 vectors.measure()
@@ -269,37 +244,14 @@ class AnalogModule(nn.Module):
         with uninterrupted():
             self.algorithm.reset(state)
             self.algorithm.compose(composite, state)
-            return composite.program(array)
+            return program(composite, array)
 
     # State and moves
-
-    def _fingerprint(self) -> Tensor:
-        text = json.dumps([_FORMAT, repr(self.algorithm)])
-        return torch.frombuffer(
-            bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8
-        )
-
-    def check_state(self, state_dict: Mapping[str, Any], prefix: str) -> None:
-        """Raise CheckpointError if a state is not of this layer's device and algorithm."""
-        name = prefix.rstrip(".") or "(model)"
-        found = state_dict.get(prefix + "fingerprint")
-        if found is None or prefix + "crosspoints" not in state_dict:
-            if prefix + "weight" in state_dict:
-                raise CheckpointError(
-                    f"the state of layer {name!r} has a weight but not the tiles that hold it, as "
-                    "of a digital model; write such weights with layer.program(weight)"
-                )
-        elif not torch.equal(found.cpu(), self.fingerprint.cpu()):
-            raise CheckpointError(
-                f"the state of layer {name!r} was saved with another device or algorithm than "
-                f"this model's {self.algorithm!r}; build the model as it was saved, or start from "
-                "its weights with layer.program(...)"
-            )
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        self.check_state(state_dict, prefix)
+        check_state(state_dict, prefix, self.algorithm)
         if prefix + "wear" in state_dict:
             self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -328,9 +280,6 @@ class AnalogModule(nn.Module):
     def extra_repr(self) -> str:
         """Torch's text plus the algorithm and the scale."""
         return f"{super().extra_repr()}, scale={float(self.scale.detach()):.4g}, {self.algorithm!r}"
-
-
-_call = operator.itemgetter(0)
 
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:

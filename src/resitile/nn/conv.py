@@ -35,7 +35,7 @@ class _Conv(torch.autograd.Function):
         if needs_b:
             db = d.sum([0, *range(2, d.dim())])
         if needs_w:
-            layer.record(ctx.at, x, d)
+            layer.tape.record(ctx.at, x, d)
         return dx, None, db, None
 
 

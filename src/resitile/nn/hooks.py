@@ -12,6 +12,7 @@ from torch import nn
 
 from resitile.errors import ConfigError
 from resitile.nn.analog import analog_layers
+from resitile.nn.saved import check_state
 
 
 def install() -> None:
@@ -36,7 +37,7 @@ def install() -> None:
                     "load_state_dict(assign=True) would take the tiles away from their weights; "
                     "load without assign"
                 )
-            layer.check_state(state_dict, f"{name}." if name else "")
+            check_state(state_dict, f"{name}." if name else "", layer.algorithm)
         return plain_load(self, state_dict, strict, assign)
 
     zero_grad._knows_analog = True  # type: ignore[attr-defined]

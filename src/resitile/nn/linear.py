@@ -33,7 +33,7 @@ class _Linear(torch.autograd.Function):
         if needs_b:
             db = (d if d.dim() == 2 else d.reshape(-1, d.shape[-1])).sum(0)
         if needs_w:
-            ctx.layer.record(ctx.at, x, d)
+            ctx.layer.tape.record(ctx.at, x, d)
         return dx, None, db, None
 
 

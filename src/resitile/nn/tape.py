@@ -1,5 +1,6 @@
 """What one analog layer keeps beside its tensors: the weight that knows its layer, and the tape."""
 
+import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +47,39 @@ class Tape:
         self.calls += 1
         return self.calls, self.updates
 
+    def record(self, at: tuple[int, int], x: Tensor, d: Tensor) -> None:
+        """Queue one mini-batch: input and output gradient of the forward call at `at`."""
+        if self.queue and not self.owned:
+            raise UpdateError(
+                "a second backward pass reached analog weights that no optimizer owns: give "
+                "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "
+                "tiles), or freeze them with weight.requires_grad_(False)"
+            )
+        self.queue.append((at[0], x.detach(), d.detach(), x._version))
+
+    def recorded(self, version: int) -> list[tuple[Tensor, Tensor]]:
+        """Input and output gradient of the recorded mini-batches, in forward order.
+
+        Args:
+            version: of the weight, now.
+
+        Raises:
+            UpdateError: if an input, or the weight other than by pulses, was written to since.
+        """
+        if version != self.version:
+            raise UpdateError(
+                "the weight of an analog layer was written to directly; its tiles do not hold "
+                "that. Write with layer.program(weight)"
+            )
+        self.queue.sort(key=_call)
+        for _, x, _, seen in self.queue:
+            if x._version != seen:
+                raise UpdateError(
+                    "the input of an analog layer was overwritten between backward() and step(); "
+                    "the update needs it: do not write to it in place, or step() first"
+                )
+        return [(x, d) for _, x, d, _ in self.queue]
+
     def check(self, at: tuple[int, int]) -> None:
         """Refuse a backward pass through weights that were updated since its forward pass."""
         if self.updates != at[1]:
@@ -53,3 +87,6 @@ class Tape:
                 "the tiles of an analog layer were updated between a forward pass and its "
                 "backward pass; run forward again after step()"
             )
+
+
+_call = operator.itemgetter(0)

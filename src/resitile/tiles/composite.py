@@ -1,7 +1,6 @@
 """Several tiles that form one weight: scale * sum_n gamma**n * W(n), tile 0 the coarsest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
@@ -21,19 +20,6 @@ _DENSE = 3.0  # expected pulses per device from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
 _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
-
-
-@dataclass(frozen=True)
-class Programmed:
-    """What `program` reached.
-
-    Attributes:
-        clipped: how many crosspoints could not hold their weight, for the spread of their bounds.
-        worst: the largest error of a weight, in weight units.
-    """
-
-    clipped: int
-    worst: float
 
 
 class Composite:
@@ -272,38 +258,6 @@ class Composite:
     def uniform(self, *counter: int) -> float:
         """A number in [0, 1) that belongs to this composite and to these counters alone."""
         return stream(self.seed, _CHOICES, *counter) / 2**62
-
-    def program(self, weight: np.ndarray) -> Programmed:
-        """Write a weight exactly, as far as the devices' bounds allow.
-
-        Tile 0 takes what fits the own bounds of its devices, the finer tiles what is left.
-
-        Raises:
-            ConfigError: if nominal devices could not hold the weight.
-        """
-        if not np.isfinite(weight).all():
-            raise ConfigError("a weight to program must be finite; it holds NaN or infinity")
-        devices = [tile.device for tile in self.tiles]
-        low = sum(float(c) * d.w_min for c, d in zip(self.coefficients, devices, strict=True))
-        high = sum(float(c) * d.w_max for c, d in zip(self.coefficients, devices, strict=True))
-        small, large = float(weight.min(initial=0)), float(weight.max(initial=0))
-        if small < low * (1 + 1e-6) or large > high * (1 + 1e-6):
-            raise ConfigError(
-                f"weights from {small:.4g} to {large:.4g} lie outside what the tiles can hold, "
-                f"{low:.4g} to {high:.4g}; use a larger scale, smaller weights or wider bounds"
-            )
-        rest = weight.astype(np.float64)
-        for n, tile in enumerate(self.tiles):
-            if self.coefficients[n] == 0:  # a hidden tile holds no part of the weight
-                self.w[:, :, n] = 0
-                continue
-            own = tile.crosspoints(weight.shape)
-            self.w[:, :, n] = np.clip(rest / self.coefficients[n], own["w_min"], own["w_max"])
-            rest -= self.coefficients[n] * self.w[:, :, n]
-        self.refresh()
-        error = np.abs(weight - self.weight)
-        tolerance = 1e-5 * max(high, -low)
-        return Programmed(int((error > tolerance).sum()), float(error.max(initial=0)))
 
 
 def _ranges(length: int, parts: int) -> list[tuple[int, int]]:
