@@ -107,6 +107,23 @@ class TestAutoSchedule:
         spread = rt.theory.stationary_spread(2 / states)
         assert rule.ratio / (1 - rule.ratio) == pytest.approx(3**0.5 * spread)
 
+    @pytest.mark.parametrize(("states", "tiles"), [(4, 2), (4, 3), (4, 4), (10, 3)])
+    def test_with_few_tiles_gamma_keeps_the_finest_one_quiet(self, states, tiles):
+        device = rt.devices.SoftBounds(states=states)
+        rule = rt.algorithms.ResidualLearning(device, tiles=tiles, gamma="auto")
+        spread = rt.theory.stationary_spread(2 / states)
+        assert rule.ratio ** (tiles - 1) * spread == pytest.approx(0.02)
+        assert rule.ratio < rt.algorithms.ResidualLearning(device, tiles=9, gamma="auto").ratio
+
+    def test_gamma_looks_at_the_finest_devices(self):
+        coarse, fine = (rt.devices.SoftBounds(states=states) for states in (4, 100))
+        rules = [
+            rt.algorithms.ResidualLearning([coarse, last], tiles=2, gamma="auto").ratio
+            for last in (coarse, fine)
+        ]
+        spread = rt.theory.stationary_spread(2 / 100)
+        assert rules == [pytest.approx(0.02 / 3**-0.5), pytest.approx(0.02 / spread)]
+
     def test_it_fills_the_tiles_in_turn_and_then_lets_them_rest(self):
         layer = layer_of(tiles=4, every=2, ratio=5, schedule="auto", steps_per_epoch=4)
         optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)

@@ -26,7 +26,7 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
         device: the device of every tile, or one per tile, coarsest first.
         tiles: number of tiles, N + 1, at least 2.
         gamma: ratio between neighbouring tiles, in (0, 1); "auto" takes it from the states of the
-            coarsest tile.
+            coarsest tile, less with few tiles.
         fast_lr: step alpha of the finest tile; None takes the optimizer's learning rate.
         transfer_every: mini-batches between transfers out of the finest tile (T_N).
         transfer_ratio: how much rarer transfers out of each coarser tile are: those out of tile n
@@ -106,7 +106,8 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
     def ratio(self) -> float:
         """gamma."""
         if isinstance(self.gamma, str):
-            return auto_schedule.gamma_for(self.devices()[0])
+            devices = self.devices()
+            return auto_schedule.gamma_for(devices[0], devices[-1], self.tiles)
         return self.gamma
 
     @property
