@@ -73,6 +73,8 @@ def fire(law, spec, table, device_key, slot, tiles, t, coefficients, weight, lis
             _move(law, own, step, noise, values, begin, end, False, spec[CYCLE], spec[ADDITIVE] > 0)
         for e in range(begin, end):
             tiles[devices[e], t] = values[e]
+        if coefficients[t] == 0:
+            continue  # a hidden tile: no part of the weight
         if coefficients.size == 1:
             for e in range(begin, end):
                 weight[devices[e]] = coefficients[0] * values[e]

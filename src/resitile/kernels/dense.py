@@ -124,6 +124,7 @@ def pulse_rows(
                             )  # fmt: skip
                 word >>= ONE
                 b += 1
-        for j in range(d_in):
-            refresh(tiles[at], coefficients, weight[at], j)
+        if coefficients[t] != 0:
+            for j in range(d_in):
+                refresh(tiles[at], coefficients, weight[at], j)
     return pulses

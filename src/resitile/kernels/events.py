@@ -10,8 +10,7 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
-from resitile.kernels.crosspoint import crosspoint
-from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
+from resitile.kernels.law import DW_MIN
 from resitile.kernels.lines import (
     MAX_BITS,
     line_bits,
@@ -22,7 +21,7 @@ from resitile.kernels.lines import (
     train,
 )
 from resitile.kernels.random import below, halves, line_draw
-from resitile.kernels.update import ONE, refresh, send, slot_key
+from resitile.kernels.update import ONE, slot_key
 
 _BLOCK = 64  # vectors screened together for rows that fire
 _LIST = 1024  # devices listed before their pulses are sent
@@ -113,37 +112,59 @@ def _by_sign(d, fired, count, order):
     return np.int64(front)
 
 
-@njit(nogil=True, error_model="numpy")
-def _send_slots(
-    law, spec, table, device_key, vector_key, slot0, tiles, t, coefficients, weight, wear,
-    d, row0, fired, slots, lines, words, front, back,
+@njit(inline="always")
+def _rows_of_slot(b, fired, slots, count, picked):
+    """The rows that fire in slot b, into `picked`; how many there are."""
+    found = np.uint64(0)
+    for m in range(count):
+        picked[found] = fired[m]  # written anyhow, counted where the slot is theirs
+        found += np.uint64((slots[m] >> np.uint32(b)) & ONE)
+    return np.int64(found)
+
+
+@njit(inline="always")
+def _lines_of_slot(b, lines, words, front, back, picked):
+    """The columns that fire in slot b, as `lines` into `picked`: (at its front, at its back)."""
+    left, right = np.uint64(0), np.uint64(0)
+    for c in range(np.uint64(front)):
+        picked[left] = lines[c]
+        left += np.uint64((words[c] >> np.uint32(b)) & ONE)
+    last = np.uint64(lines.size - 1)
+    for c in range(np.uint64(back)):
+        picked[last - right] = lines[last - c]
+        right += np.uint64((words[last - c] >> np.uint32(b)) & ONE)
+    return np.int64(left), np.int64(right)
+
+
+@njit(inline="always")
+def _fire_slot(
+    law, spec, table, device_key, slot, tiles, t, coefficients, weight, wear, lists, d, row0, fired,
+    count, order, lines, front, back,
 ):  # fmt: skip
-    """One vector whose train has several slots, device after device; returns the pulses."""
+    """Send what one slot of one vector brings, a pulse where lines cross; returns the pulses."""
     d_in = lines.size
-    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    pulses = 0
-    for m in range(fired.size):
-        at = row0 + np.int64(fired[m])
-        row, composite = tiles[at], weight[at]
-        first = np.uint64(at * d_in)
-        for side in range(2):
-            begin, end = (0, front) if side == 0 else (d_in - back, d_in)
-            up = (d[fired[m]] > 0) == (side == 1)
-            for c in range(begin, end):
-                word = slots[m] & words[c]
-                if word == 0:
-                    continue
-                j = np.uint64(lines[c])
-                own, up_step, down_step = crosspoint(law, spec, device_key, first + j, table)
-                row[j, t], fired_here = send(
-                    law, row[j, t], up, own, up_step, down_step, cycle, additive, table,
-                    vector_key, slot0, first + j, word,
-                )  # fmt: skip
-                pulses += fired_here
-                if wear.size:
-                    wear[at, j, t] += fired_here
-                refresh(row, coefficients, composite, j)
-    return pulses
+    falling = _by_sign(d, fired, count, order)
+    ups, downs = 0, 0
+    for m in range(count):
+        if ups + downs + d_in > lists[0].size:
+            burst.fire(
+                law, spec, table, device_key, slot, tiles, t, coefficients, weight, lists, ups,
+                downs,
+            )  # fmt: skip
+            ups, downs = 0, 0
+        at = row0 + np.int64(order[m])
+        ups, downs = burst.append(
+            lists[0], np.uint64(at * d_in), lines, front, back, m >= falling, ups, downs
+        )
+        if wear.size:
+            for c in range(front):
+                wear[at, lines[c], t] += 1
+            for c in range(d_in - back, d_in):
+                wear[at, lines[c], t] += 1
+    burst.fire(
+        law, spec, table, device_key, slot, tiles, t, coefficients, weight, lists, ups, downs
+    )
+    return count * (front + back)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")  # x / 0 in lanes that are not used
@@ -168,6 +189,8 @@ def pulse_events(
     slots = np.empty((block, rows), dtype=np.uint32)
     count = np.zeros(block, dtype=np.uint32)
     order = np.empty(max(block, rows), dtype=np.uint32)
+    some_rows = np.empty(rows, dtype=np.uint32)  # those of one slot
+    some_lines = np.empty(d_in, dtype=np.uint32)
     eights = np.zeros((max(block, rows if patches == 1 else 0) + 7) // 8, dtype=np.uint64)
     keys = np.empty(block, dtype=np.uint64)
     key_low = np.empty(block, dtype=np.uint32)
@@ -212,36 +235,18 @@ def pulse_events(
                 )  # fmt: skip
                 if front + back == 0:
                     continue
-                slot0 = slot_key(keys[r], 0)
-                if length[r] == 1:
-                    falling = _by_sign(d[n, low:high, p0 + r], fired[r], count[r], order)
-                    ups, downs = 0, 0
-                    for m in range(count[r]):
-                        if ups + downs + d_in > lists[0].size:
-                            burst.fire(
-                                law, spec, table, device_key, slot0, flat, t, coefficients,
-                                flat_weight, lists, ups, downs,
-                            )  # fmt: skip
-                            ups, downs = 0, 0
-                        at = row0 + low + np.int64(order[m])
-                        ups, downs = burst.append(
-                            lists[0], np.uint64(at * d_in), lines, front, back, m >= falling, ups,
-                            downs,
-                        )  # fmt: skip
-                        if wear.size:
-                            for c in range(front):
-                                wear[at, lines[c], t] += 1
-                            for c in range(d_in - back, d_in):
-                                wear[at, lines[c], t] += 1
-                    burst.fire(
-                        law, spec, table, device_key, slot0, flat, t, coefficients, flat_weight,
-                        lists, ups, downs,
+                for b in range(length[r]):  # what fires in one slot is an outer product
+                    now, on, up, down = fired[r], np.int64(count[r]), front, back
+                    crossed = lines
+                    if length[r] > 1:
+                        now, crossed = some_rows, some_lines
+                        on = _rows_of_slot(b, fired[r], slots[r], count[r], now)
+                        up, down = _lines_of_slot(b, lines, words, front, back, crossed)
+                    if on == 0 or up + down == 0:
+                        continue
+                    pulses += _fire_slot(
+                        law, spec, table, device_key, slot_key(keys[r], b), flat, t, coefficients,
+                        flat_weight, wear, lists, d[n, low:high, p0 + r], row0 + low, now, on,
+                        order, crossed, up, down,
                     )  # fmt: skip
-                    pulses += np.int64(count[r]) * (front + back)
-                    continue
-                pulses += _send_slots(
-                    law, spec, table, device_key, keys[r], slot0, tiles, t, coefficients, weight,
-                    wear, d[n, low:high, p0 + r], row0 + low, fired[r, : count[r]], slots[r],
-                    lines, words, front, back,
-                )  # fmt: skip
     return pulses

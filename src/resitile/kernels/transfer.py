@@ -56,7 +56,8 @@ def pulse_columns(
             pulses += fired_here
             if wear.size:
                 wear[i, column, t] += fired_here
-            refresh(tiles[i], coefficients, weight[i], column)
+            if coefficients[t] != 0:
+                refresh(tiles[i], coefficients, weight[i], column)
     return pulses
 
 
@@ -99,5 +100,6 @@ def pulse_matrix(
             pulses += fired_here
             if wear.size:
                 wear[i, j, t] += fired_here
-            refresh(tiles[i], coefficients, weight[i], j)
+            if coefficients[t] != 0:
+                refresh(tiles[i], coefficients, weight[i], j)
     return pulses

@@ -11,7 +11,8 @@ Arguments that all share:
     tiles: (d_out, d_in, tiles) float32, of which tile `t` is pulsed; what one weight is made
         of lies together, so that refreshing it touches one place in memory.
     coefficients: (tiles,) float64, so that weight = sum_n coefficients[n] * tiles[:, :, n].
-    weight: (d_out, d_in) float32, the composite; kept in step where a device moves.
+    weight: (d_out, d_in) float32, the composite; kept in step where a device moves, but for hidden
+        tiles, whose coefficient is 0.
     wear: as `tiles`, int32: pulses that each device has received; empty if they are not counted.
     x: (n, pixels) float32; column j of vector (n, p) is x[n, starts[p] + offset[j]].
     turned: (d_in,) uint8; not 0 where a column takes its x with the other sign (choppers).
