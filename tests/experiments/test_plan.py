@@ -95,6 +95,16 @@ def test_the_floor_of_hidden_tiles_is_that_of_the_weight() -> None:
     assert gated == cascaded
 
 
+def test_floors_look_at_the_devices_of_their_tile() -> None:
+    fine = rt.devices.SoftBounds(states=100)
+    gated = rt.algorithms.GatedResidualLearning([DEVICE, *[fine] * 5], tiles=6, weight_tiles=2)
+    assert gated.floor() == pytest.approx(0.02 / math.sqrt(12) * 0.5)
+    chain = rt.algorithms.ResidualLearning([DEVICE, fine, DEVICE], tiles=3, gamma=0.5)
+    assert chain.floor() == pytest.approx(rt.theory.stationary_spread(0.02) * 0.5)
+    for rule in (rt.algorithms.ChoppedTikiTaka, rt.algorithms.AGAD):
+        assert rule(DEVICE).floor() == pytest.approx(0.5 / math.sqrt(12))
+
+
 def test_limits_are_kept_and_named() -> None:
     free = found()
     assert free["recommended"] is not None
@@ -149,8 +159,9 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     [
         ([], 2, "give either --states"),
         (["--states", "1"], 2, "states must be at least 2"),
-        (["--states", "4", "--min-accuracy", "1.5"], 2, "accuracy must be a number in"),
-        (["--states", "4", "--max-latency-ns", "-1"], 2, "update_ns must be a number above 0"),
+        (["--states", "4", "--min-accuracy", "1.5"], 2, "Invalid value for '--min-accuracy'"),
+        (["--states", "4", "--max-latency-ns", "-1"], 2, "Invalid value for '--max-latency-ns'"),
+        (["--states", "4", "--max-area-mm2", "nan"], 2, "area_mm2 must be a number"),
         (["--states", "4", "--digital-accuracy", "0.05"], 2, "digital_accuracy must lie in"),
         (["--states", "4", "--max-latency-ns", "0.001"], 1, "no method keeps to the limits"),
     ],

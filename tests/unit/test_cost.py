@@ -451,3 +451,16 @@ class TestModels:
         counted = counted_cost(layer, samples=12, batch=2)
         assert counted.total.analog_ns == 25
         assert rt.estimate_cost(layer, batch=2).total.analog_ns > 25
+
+
+def test_an_algorithm_of_ones_own_may_need_settings(monkeypatch):
+    registry = rt.algorithms.base._REGISTRY
+    monkeypatch.setattr(registry, "_classes", dict(registry._classes))  # forgets it again
+
+    class Needy(rt.algorithms.Algorithm, name="needy_of_test_cost"):
+        k: int
+
+    labels = cost_tables.labels()
+    assert Needy.name not in labels
+    assert labels["residual_learning"] == "MT-RL"
+    assert labels["gated_residual_learning"] == "gated MT-RL, 6 tiles"

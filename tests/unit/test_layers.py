@@ -145,6 +145,22 @@ class TestPrecision:
         torch.testing.assert_close(y, expected.float(), rtol=2e-2, atol=2e-2)
         assert layer(x.double()).dtype == torch.float64
 
+    @pytest.mark.parametrize("kind", ["linear", "conv"])
+    def test_backward_inside_autocast_is_float32(self, kind):
+        if kind == "linear":
+            layer, x = AnalogLinear(5, 4, algorithm=RULE, seed=0), torch.randn(3, 5)
+        else:
+            layer, x = AnalogConv2d(3, 8, 3, algorithm=RULE, seed=0), torch.randn(2, 3, 6, 6)
+        found = []
+        for inside in (False, True):
+            layer.discard()
+            start = x.clone().requires_grad_()
+            loss = layer(start).square().sum()
+            with torch.autocast("cpu", enabled=inside, dtype=torch.bfloat16):
+                loss.backward()
+            found.append(start.grad)
+        assert torch.equal(*found)
+
     def test_other_dtypes_are_refused(self):
         model = nn.Sequential(AnalogLinear(5, 4, algorithm=RULE, seed=0))
         for change in (model.double, model.half):

@@ -14,6 +14,7 @@ from torch.optim.optimizer import (
 from torch.utils.checkpoint import checkpoint
 
 import resitile as rt
+from resitile.algorithms import auto_schedule
 from resitile.errors import CheckpointError, ConfigError, UpdateError
 
 X = torch.randn(40, 4, 6, generator=torch.Generator().manual_seed(1))
@@ -211,6 +212,21 @@ class TestRefusals:
         with pytest.raises(ConfigError, match=name):
             optimizer.add_param_group({"params": nn.Linear(2, 2).weight, name: True})
         assert len(optimizer.param_groups) == 1
+        with pytest.raises(TypeError):
+            optimizer.add_param_group([nn.Linear(2, 2).weight])
+
+    @pytest.mark.parametrize("name", ["maximize", "differentiable"])
+    def test_what_pulses_cannot_follow_and_arrives_later(self, name):
+        model = network()
+        optimizer = sgd(model)
+        state = optimizer.state_dict()
+        state["param_groups"][0][name] = True
+        optimizer.load_state_dict(state)
+        backward(model, X[0])
+        before = copy.deepcopy(model.state_dict())
+        with pytest.raises(ConfigError, match=name):
+            optimizer.step()
+        assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
 
     @pytest.mark.parametrize("optimizer", [None, torch.optim.SGD])
     def test_weights_that_nobody_owns(self, optimizer):
@@ -289,6 +305,16 @@ class TestSavedStates:
         with pytest.raises(CheckpointError, match="another device or algorithm"):
             model.load_state_dict(saved.state_dict())
         assert same(model, before)
+
+    def test_a_state_of_another_auto_gamma_is_refused(self, monkeypatch):
+        device = rt.devices.SoftBounds(states=4)
+        rule = rt.algorithms.ResidualLearning(device, tiles=3, gamma="auto")
+        saved = rt.convert(nn.Linear(6, 5), rule).state_dict()
+        model = rt.convert(nn.Linear(6, 5), rule)
+        model.load_state_dict(saved)
+        monkeypatch.setattr(auto_schedule, "gamma_for", lambda *_: 0.5)
+        with pytest.raises(CheckpointError, match="another device or algorithm"):
+            model.load_state_dict(saved)
 
     def test_a_refused_state_leaves_digital_layers_alone_too(self):
         saved, model = network(10), network(4)
@@ -392,6 +418,18 @@ class TestTorchsTools:
         assert called == [("before", 0), ("after", pulses)]
         train(model, optimizer, X[:1])
         assert len(called) == 2
+
+    def test_a_subclass_with_its_own_step_runs_hooks_once(self):
+        class Mine(rt.AnalogSGD):
+            def step(self, closure=None):
+                return super().step(closure)
+
+        model, called = network(), []
+        optimizer = Mine(model.parameters(), lr=0.5)
+        optimizer.register_step_pre_hook(lambda *_: called.append("before"))
+        optimizer.register_step_post_hook(lambda *_: called.append("after"))
+        train(model, optimizer, X[:1])
+        assert called == ["before", "after"]
 
     def test_a_profiler_sees_the_optimizer(self):
         model = network()

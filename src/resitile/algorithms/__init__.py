@@ -1,7 +1,7 @@
 """Training algorithms: which tile is pulsed with what, and when. One file each."""
 
 from resitile._registry import import_all
-from resitile.algorithms.base import Algorithm, create, names, titles
+from resitile.algorithms.base import Algorithm, classes, create, names
 
 import_all(__name__, list(__path__))
 
@@ -28,7 +28,7 @@ __all__ = [
     "SingleTile",
     "TikiTaka",
     "TikiTakaV2",
+    "classes",
     "create",
     "names",
-    "titles",
 ]

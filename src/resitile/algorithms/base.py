@@ -134,12 +134,19 @@ class Algorithm:
         Of tiles that noise drives, the last one that is filled counts. To be overridden where
         pulses come only when there is something to say: `rounding`.
         """
-        return spread_of(self.devices()[0]) * self.ratio ** max(self.count - 2, 0)
+        n = max(self.count - 2, 0)
+        return self._share(n) * spread_of(self.devices()[n])
 
-    def rounding(self) -> float:
-        """Standard deviation of rounding to whole pulses of tile 0, as a share of its reach."""
-        device = self.devices()[0]
-        return 2 * device.dw_min / (device.w_max - device.w_min) / math.sqrt(12)
+    def rounding(self, n: int) -> float:
+        """Standard deviation of rounding to whole pulses of tile n, as a share as of `floor`."""
+        device = self.devices()[n]
+        return self._share(n) * 2 * device.dw_min / (device.w_max - device.w_min) / math.sqrt(12)
+
+    def _share(self, n: int) -> float:
+        """Reach of tile n in the weight over that of tile 0."""
+        first, device = self.devices()[0], self.devices()[n]
+        reach = (device.w_max - device.w_min) / (first.w_max - first.w_min)
+        return reach * self.ratio**n
 
     def reset(self, state: State) -> None:
         """Forget, in place, what `state` knows about the weight: a new one was programmed."""
@@ -167,9 +174,9 @@ def names() -> list[str]:
     return list(_REGISTRY)
 
 
-def titles() -> dict[str, str]:
-    """The short names of all algorithms for tables, by name."""
-    return {name: _REGISTRY.get(name).title for name in _REGISTRY}  # type: ignore[attr-defined]
+def classes() -> dict[str, type[Algorithm]]:
+    """The classes of all algorithms by name, a user's own included."""
+    return {name: _REGISTRY.get(name) for name in _REGISTRY}
 
 
 def check_flag(name: str, value: object) -> None:

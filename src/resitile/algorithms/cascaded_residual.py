@@ -181,7 +181,7 @@ class CascadedResidualLearning(
 
     def floor(self) -> float:
         """Rounding to whole pulses of the last tile that makes the weight."""
-        return self.rounding() * self.ratio ** (self.visible - 1)
+        return self.rounding(self.visible - 1)
 
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: d_in / pass_steps a mini-batch, levels `passes` times rarer."""

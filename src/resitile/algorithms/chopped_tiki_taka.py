@@ -142,7 +142,7 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka", title="c-TTv2"):
 
     def floor(self) -> float:
         """The digital store waits for whole pulses."""
-        return self.rounding()
+        return self.rounding(0)
 
     def reads(self, layer: Layer) -> float:
         """1 / n_s: columns of A read per sample."""

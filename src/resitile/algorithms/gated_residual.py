@@ -138,7 +138,7 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning", title="ga
 
     def floor(self) -> float:
         """Rounding to whole pulses of the last tile that makes the weight."""
-        return self.rounding() * self.ratio ** (self.visible - 1)
+        return self.rounding(self.visible - 1)
 
     def reads(self, layer: Layer) -> float:
         """Columns read per sample: those of the gradient tile, and decisions.

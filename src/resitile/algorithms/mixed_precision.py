@@ -71,7 +71,7 @@ class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
 
     def floor(self) -> float:
         """The digital store waits for whole pulses."""
-        return self.rounding()
+        return self.rounding(0)
 
     def work(self, layer: Layer, reads: float) -> Work:
         """D/B periods, 2D^2 + D operations, D^2 + 2DB values, chi read and written per batch.

@@ -105,7 +105,7 @@ class TikiTakaV2(Algorithm, name="tiki_taka_v2", title="TT-v2"):
 
     def floor(self) -> float:
         """The digital store waits for whole pulses."""
-        return self.rounding()
+        return self.rounding(0)
 
     def reads(self, layer: Layer) -> float:
         """1 / n_s: columns of A read per sample."""

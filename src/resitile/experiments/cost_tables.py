@@ -18,21 +18,24 @@ from resitile.cost.published import (
 from resitile.devices import SoftBounds
 from resitile.errors import ConfigError
 
-_ORDER = (  # that of the paper's tables; others follow
+_ORDER = (  # that of the paper's tables, then this package's own; any others follow
     "single_tile", "tiki_taka", "tiki_taka_v2", "chopped_tiki_taka", "agad", "rider",
-    "mixed_precision", "residual_learning",
+    "mixed_precision", "residual_learning", "gated_residual_learning",
+    "cascaded_residual_learning",
 )  # fmt: skip
 
 
 def labels() -> dict[str, str]:
     """Every algorithm of the package by name, with what a table calls it."""
-    titles = algorithms.titles()
     found = {}
-    for name in sorted(titles, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER)):
-        rule = algorithms.create(name, SoftBounds())
-        if type(rule).__module__.startswith("resitile."):  # a user's may not state its cost
-            several = rule.visible < rule.count > 2
-            found[name] = titles[name] + (f", {rule.count} tiles" if several else "")
+    classes = algorithms.classes()
+    for name in sorted(classes, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER)):
+        cls = classes[name]
+        if not cls.__module__.startswith("resitile."):  # a user's: it may not state its cost
+            continue
+        rule = cls(SoftBounds())
+        many = rule.count > 2 and rule.visible < rule.count  # their number is part of the method
+        found[name] = cls.title + (f", {rule.count} tiles" if many else "")
     return found
 
 

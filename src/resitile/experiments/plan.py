@@ -37,7 +37,7 @@ class Limits:
         storage_bytes: digital storage, byte.
         energy_nj: energy of forward, backward and update per sample, nJ.
         area_mm2: area of all tiles, mm^2.
-        accuracy: least predicted accuracy, in (0, 1).
+        accuracy: least predicted accuracy, in [0, 1].
     """
 
     update_ns: float | None = None
@@ -50,8 +50,8 @@ class Limits:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             high = 1.0 if field.name == "accuracy" else math.inf
-            if value is not None and not 0 < value < high:
-                span = "in (0, 1)" if high == 1 else "above 0"
+            if value is not None and not 0 <= value <= high:
+                span = "in [0, 1]" if high == 1 else "of at least 0"
                 raise ConfigError(f"{field.name} must be a number {span}, got {value}")
 
 

@@ -1,4 +1,4 @@
-"""One pulse for each of many devices, at most one a device: what a vector of one slot brings.
+"""One pulse for each of many devices, at most one a device: what one slot of a vector brings.
 
 The work is cut into passes over short lists, so that the hashes of one device need not wait for the
 memory of another, and the arithmetic of the law runs on several devices at a time.

@@ -53,7 +53,7 @@ def _trains(lr, x_max, d_max, dw_min, bits, manage, manage_length, lengths, rows
 
 @njit(nogil=True, error_model="numpy")  # not inlined: small functions compile faster
 def _screen_one(d, low, key, scale, length, eights, fired, slots):
-    """Rows that fire for one vector, side by side in `d`, and in which slots; their number.
+    """Rows of `d` that fire for one vector, into `fired`, and in which slots; their number.
 
     `slots` is left alone where the train has one slot.
     """

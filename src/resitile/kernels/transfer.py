@@ -6,11 +6,28 @@ Arguments are those of `update.py`; here the other side of the outer product is 
 import numpy as np
 from numba import njit
 
-from resitile.kernels.crosspoint import crosspoint
+from resitile.kernels.crosspoint import crosspoint, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
 from resitile.kernels.lines import line_bits, row_key, threshold, train
-from resitile.kernels.random import COLUMNS, below
-from resitile.kernels.update import refresh, send, slot_key
+from resitile.kernels.random import COLUMNS, below, cycle_noise
+from resitile.kernels.update import ONE, refresh, slot_key
+
+
+@njit(inline="always")
+def _send(
+    law, value, up, own, up_step, down_step, cycle, additive, table, vector_key, slot0, device, word
+):
+    """One train on one device: a pulse in each slot of `word`; returns (weight, pulses)."""
+    pulses, b = 0, 0
+    while word:
+        if word & ONE:
+            slot = slot0 if b == 0 else slot_key(vector_key, b)
+            xi = cycle_noise(table, slot, device)
+            value = pulse(law, value, up, own, up_step, down_step, cycle, additive, xi)
+            pulses += 1
+        word >>= ONE
+        b += 1
+    return value, pulses
 
 
 @njit(cache=True, nogil=True)
@@ -49,7 +66,7 @@ def pulse_columns(
                 continue
             device = i * d_in + column
             own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-            tiles[i, column, t], fired_here = send(
+            tiles[i, column, t], fired_here = _send(
                 law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
                 table, vector_key, slot0, device, word,
             )  # fmt: skip
@@ -93,7 +110,7 @@ def pulse_matrix(
                 continue
             device = i * d_in + j
             own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-            tiles[i, j, t], fired_here = send(
+            tiles[i, j, t], fired_here = _send(
                 law, tiles[i, j, t], change[i, j] > 0, own, up_step, down_step, cycle, additive,
                 table, vector_key, slot0, device, word,
             )  # fmt: skip

@@ -25,8 +25,7 @@ Arguments that all share:
 import numpy as np
 from numba import njit
 
-from resitile.kernels.crosspoint import pulse
-from resitile.kernels.random import NOISE, cycle_noise, mix
+from resitile.kernels.random import NOISE, mix
 
 ONE = np.uint32(1)
 
@@ -43,23 +42,6 @@ def refresh(tiles, coefficients, weight, j):
 @njit(inline="always")
 def slot_key(vector_key, b):
     return mix((vector_key ^ NOISE) + np.uint64(b))
-
-
-@njit(inline="always")
-def send(
-    law, value, up, own, up_step, down_step, cycle, additive, table, vector_key, slot0, device, word
-):
-    """One vector on one device: a pulse in each slot of `word`; returns (weight, pulses)."""
-    pulses, b = 0, 0
-    while word:
-        if word & ONE:
-            slot = slot0 if b == 0 else slot_key(vector_key, b)
-            xi = cycle_noise(table, slot, device)
-            value = pulse(law, value, up, own, up_step, down_step, cycle, additive, xi)
-            pulses += 1
-        word >>= ONE
-        b += 1
-    return value, pulses
 
 
 @njit(cache=True, nogil=True)

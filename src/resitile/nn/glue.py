@@ -36,10 +36,17 @@ def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Te
 
 
 def once(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Torch's `once_differentiable`, at no cost where no second derivative is asked for."""
+    """Torch's `once_differentiable`, at no cost where no second derivative is asked for.
+
+    In float32 even if all of backward runs under autocast.
+    """
     careful = once_differentiable(backward)
 
     def call(ctx: Any, d: Tensor) -> Any:
+        place = "cpu" if d.is_cpu else d.device.type
+        if torch.is_autocast_enabled(place):
+            with torch.autocast(place, enabled=False):
+                return call(ctx, d)
         return careful(ctx, d) if torch.is_grad_enabled() else backward(ctx, d)
 
     return call

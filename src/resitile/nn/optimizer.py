@@ -22,12 +22,15 @@ def _plain_where_nobody_listens(step: Callable[..., Any]) -> Callable[..., Any]:
     """Torch's wrapper of an optimizer's `step`, for its hooks and the profiler, where needed only.
 
     The wrapper opens a profiler's record in every call, which takes as long as a layer's update.
+    A profiler of all threads at once, or an execution trace, is not noticed: it sees the operations
+    but no record of the optimizer.
     """
     wrapped = torch.optim.Optimizer.profile_hook_step(step)
 
     @functools.wraps(step)
     def call(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
-        heard = (
+        own = inspect.unwrap(type(self).step) is step  # else torch has wrapped the subclass's
+        heard = own and (
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
             or torch_optimizer._global_optimizer_pre_hooks
@@ -66,15 +69,14 @@ class AnalogSGD(torch.optim.SGD):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and become the owner of the analog weights in it."""
-        for name in ("maximize", "differentiable"):
-            if param_group.get(name, self.defaults[name]):
-                raise ConfigError(
-                    f"{name}=True would hold for digital parameters only: pulses descend the loss, "
-                    "and nothing differentiates through them; leave it out"
-                )
         super().add_param_group(param_group)
+        try:
+            _check_options(self.param_groups[-1])
+        except ConfigError:
+            self.param_groups.pop()
+            raise
         for weight in self.param_groups[-1]["params"]:
-            if isinstance(weight, AnalogWeight):
+            if type(weight) is AnalogWeight:
                 weight.layer.tape.owned = True
 
     def _layers(self) -> list[tuple[AnalogModule, float]]:
@@ -83,6 +85,7 @@ class AnalogSGD(torch.optim.SGD):
         for group in self.param_groups:
             lr = float(group["lr"])
             _check_lr(lr)
+            _check_options(group)
             # By type: isinstance() asks the metaclass of torch's parameters, in Python.
             found += [(w.layer, lr) for w in group["params"] if type(w) is AnalogWeight]
         return found
@@ -136,3 +139,12 @@ def _check_lr(lr: float | Tensor) -> None:
     value = float(lr)
     if not 0 <= value < math.inf:
         raise ConfigError(f"the learning rate must be a number of at least 0, got {value}")
+
+
+def _check_options(group: dict[str, Any]) -> None:
+    for name in ("maximize", "differentiable"):
+        if group[name]:
+            raise ConfigError(
+                f"{name}=True would hold for digital parameters only: pulses descend the loss, "
+                "and nothing differentiates through them; leave it out"
+            )

@@ -11,12 +11,12 @@ from torch import Tensor
 from resitile.algorithms import Algorithm
 from resitile.errors import CheckpointError
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 def fingerprint(algorithm: Algorithm) -> Tensor:
-    """(32,) uint8: hash of an algorithm's settings, those of its devices included."""
-    text = json.dumps([_FORMAT, repr(algorithm)])
+    """(32,) uint8: hash of an algorithm's settings, its devices' and what "auto" stands for."""
+    text = json.dumps([_FORMAT, repr(algorithm), algorithm.ratio, algorithm.visible])
     return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
 
 
