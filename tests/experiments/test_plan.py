@@ -161,7 +161,6 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
         (["--states", "1"], 2, "states must be at least 2"),
         (["--states", "4", "--min-accuracy", "1.5"], 2, "Invalid value for '--min-accuracy'"),
         (["--states", "4", "--max-latency-ns", "-1"], 2, "Invalid value for '--max-latency-ns'"),
-        (["--states", "4", "--max-area-mm2", "nan"], 2, "area_mm2 must be a number"),
         (["--states", "4", "--digital-accuracy", "0.05"], 2, "digital_accuracy must lie in"),
         (["--states", "4", "--max-latency-ns", "0.001"], 1, "no method keeps to the limits"),
     ],
