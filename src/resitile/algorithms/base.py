@@ -9,7 +9,7 @@ from typing import Any, ClassVar, dataclass_transform
 import numpy as np
 
 from resitile._registry import Registry
-from resitile.algorithms.auto_schedule import spread_of
+from resitile.algorithms.auto_schedule import forgets, spread_of
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
 from resitile.errors import ConfigError, did_you_mean, refuse_unknown
@@ -139,8 +139,7 @@ class Algorithm:
 
     def rounding(self, n: int) -> float:
         """Standard deviation of rounding to whole pulses of tile n, as a share as of `floor`."""
-        device = self.devices()[n]
-        return self._share(n) * 2 * device.dw_min / (device.w_max - device.w_min) / math.sqrt(12)
+        return self._share(n) * forgets(self.devices()[n]) / math.sqrt(12)
 
     def _share(self, n: int) -> float:
         """Reach of tile n in the weight over that of tile 0."""

@@ -29,15 +29,17 @@ def _plain_where_nobody_listens(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def call(self: torch.optim.Optimizer, *args: Any, **kwargs: Any) -> Any:
-        own = inspect.unwrap(type(self).step) is step  # else torch has wrapped the subclass's
-        heard = own and (
+        heard = (
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
             or torch_optimizer._global_optimizer_pre_hooks
             or torch_optimizer._global_optimizer_post_hooks
             or _profiled()
         )
-        return (wrapped if heard else step)(self, *args, **kwargs)
+        # A subclass with a step of its own has been wrapped by torch.
+        if heard and inspect.unwrap(type(self).step) is step:
+            return wrapped(self, *args, **kwargs)
+        return step(self, *args, **kwargs)
 
     call.hooked = True  # type: ignore[attr-defined]  # so torch does not wrap it once more
     return call
