@@ -37,6 +37,57 @@ def test_tiles_are_weight_then_levels_then_gradient():
     assert rt.algorithms.CascadedResidualLearning(PLAIN, weight_tiles=1, levels=(1,)).count == 3
 
 
+def test_gradient_tiles_come_last_and_take_passes_in_turn():
+    layer = layer_of(pass_steps=2, gradient_tiles=3)
+    assert layer.algorithm.count == 10
+    assert [layer.algorithm.span(0), layer.algorithm.span(1)] == [(5, 7), (2, 5)]
+    taken = []
+    for k in range(8):  # a pass takes two mini-batches
+        before = layer.pulses.clone()
+        train(layer, 1, seed=k)
+        taken.append((layer.pulses - before)[7:].nonzero().flatten().tolist())
+    assert taken == [[0], [0], [1], [1], [2], [2], [0], [0]]
+
+
+def test_the_sum_of_the_gradient_tiles_is_read_once():
+    layer = layer_of(pass_steps=1, gradient_tiles=2, passes=1000, refill=1.0)
+    layer.tiles[7][:], layer.tiles[8][:] = 0.9, -0.9  # each alone would be pulsed onto the level
+    train(layer, 1, quiet=True)
+    assert layer.pulses[5:7].sum() == 0
+    layer.tiles[8][:] = 0.9
+    train(layer, 1, quiet=True)
+    assert layer.pulses[5:7].sum() > 0
+    assert layer.transfers[8] == 2 * layer.in_features
+    assert layer.transfers[7] == 0
+
+
+def noise_renews(gradient_tiles):
+    """Pulses per pass and device of the first level, the gates being shut."""
+    settings = {"alarm": 1e-12, "pass_steps": 2, "refill": 0.5}
+    layer = layer_of(40, 40, gradient_tiles=gradient_tiles, **settings)
+    train(layer, 12, batch=4)
+    layer.pulses.zero_()
+    train(layer, 400, batch=4, seed=1)
+    return layer.pulses[5:7].sum().item() / (200 * 1600)
+
+
+def test_reads_of_noise_renew_evidence_by_refill():
+    """Half a device of 4 states is a pulse; pulses of a vector share signs, which adds a fifth."""
+    one, three = noise_renews(1), noise_renews(3)
+    assert 1 < one < 1.3
+    assert three == pytest.approx(one, rel=0.1)
+
+
+def test_a_finer_gradient_tile_gets_as_many_renewals():
+    fine = rt.devices.SoftBounds(states=20, variation="none")
+    devices = [PLAIN] * 7 + [fine, PLAIN]
+    layer = layer_of(30, 30, devices, pass_steps=2, gradient_tiles=2, fresh=1.0)
+    train(layer, 200, batch=8)
+    # fresh / D pulses a pass, D = 0.5 and 0.1, and every tile has every other of 100 passes.
+    assert layer.pulses[8] / (50 * 900) == pytest.approx(2, rel=0.15)
+    assert layer.pulses[7] / (50 * 900) == pytest.approx(10, rel=0.15)
+
+
 def test_only_the_weight_tiles_make_the_weight():
     layer = layer_of(gamma=0.3, stage_steps=30, pass_steps=1, passes=1, alarm=0.5)
     train(layer, 60)

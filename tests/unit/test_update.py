@@ -44,6 +44,24 @@ def test_event_and_dense_path_give_the_same_bits(variation, states, lr):
 
 
 @pytest.mark.parametrize(
+    ("batch", "per_device", "path"),
+    [(12, 6, "_pulse_dense"), (12, 0.5, "_pulse_events"), (3000, 6, "_pulse_events")],
+)
+def test_the_path_follows_the_pulses_of_a_device_and_of_a_line(
+    batch, per_device, path, monkeypatch
+):
+    """The last is the first layer of a LeNet-5: many vectors with few pulses each, few devices."""
+    w, x, d = problem(batch=batch)
+    device = rt.devices.SoftBounds(states=20)
+    mean = (x.abs().mean() * d.abs().mean()).item() * batch
+    seen = []
+    for name in ("_pulse_dense", "_pulse_events"):
+        monkeypatch.setattr(composite.Composite, name, lambda *_, name=name: seen.append(name) or 0)
+    rt.pulsed_update(w, x, d, device, lr=per_device * device.dw_min / mean, seed=3)
+    assert seen == [path]
+
+
+@pytest.mark.parametrize(
     "train",
     [
         PulseTrain(bits=32),

@@ -29,15 +29,15 @@ class CascadedResidualLearning(
 ):
     """Residual learning with several gates in a row between the gradient and the weight.
 
-    A few coarse tiles make the weight, W = sum_k gamma**k W(k). The last tile takes the gradient;
-    reads of it are pulsed onto the first level of evidence tiles. After `passes` of them a level
-    is read: where the mean of its tiles is larger than noise alone would make it, a device of the
-    next level is pulsed until half of it is renewed (one pulse at 4 states, never more than 31);
-    after the last level, one of the weight gets one sure pulse. Every tile of the level is pulsed
-    back by half a device, which clears it (a carry). A device of few states remembers two or three
-    pulses, so what one level can tell from noise is little; but what passes its gate is several
-    times as trustworthy as what it was fed, and levels multiply where more tiles side by side add.
-    `GatedResidualLearning` is one level without carry.
+    A few coarse tiles make the weight, W = sum_k gamma**k W(k). The last tile takes the gradient,
+    or several in turn do; reads of it are pulsed onto the first level of evidence tiles. After
+    `passes` of them a level is read: where the mean of its tiles is larger than noise alone would
+    make it, a device of the next level is pulsed until half of it is renewed (one pulse at 4
+    states, never more than 31); after the last level, one of the weight gets one sure pulse. Every
+    tile of the level is pulsed back by half a device, which clears it (a carry). A device of few
+    states remembers two or three pulses, so what one level can tell from noise is little; but what
+    passes its gate is several times as trustworthy as what it was fed, and levels multiply where
+    more tiles side by side add. `GatedResidualLearning` is one level without carry.
 
     Nothing is stored digitally for a weight. Digital are counters, the mean strength of the
     gradients and the largest learning rate so far. Reads are open loop, nothing is verified. The
@@ -46,7 +46,7 @@ class CascadedResidualLearning(
 
     Args:
         device: the device of every tile, or one per tile: weight, evidence (the level next to the
-            weight first), gradient.
+            weight first), gradients.
         weight_tiles: how many tiles make the weight, at least 1.
         levels: evidence tiles of each level, the one next to the gradient first; at least one
             level. A level of one tile is at the mercy of the spread between devices: one whose
@@ -66,6 +66,9 @@ class CascadedResidualLearning(
             and far less after it: docs/method.md.
         stage_steps: mini-batches for which each tile of the weight but the last is trained. With
             one weight tile it has no meaning, and nor has gamma.
+        gradient_tiles: the last tiles, of which each takes the gradients of one pass in turn, and
+            whose sum is read, at least 1. Three remember three times as many gradients, for no
+            read and no pulse more; the weight is then moved about twice as often, as surely.
 
     References:
         This package's own; builds on Li et al. 2025 (arXiv 2510.02516).
@@ -80,6 +83,7 @@ class CascadedResidualLearning(
     passes: int = 4
     alarm: float = 0.1
     stage_steps: int = 10_000
+    gradient_tiles: int = 1
 
     def validate(self) -> None:
         """Check every setting against its range."""
@@ -92,9 +96,12 @@ class CascadedResidualLearning(
         object.__setattr__(self, "levels", tuple(self.levels))
         for size in self.levels:
             check_number("every entry of levels", size, 1, 62, whole=True)
-        check_number("weight_tiles", self.weight_tiles, 1, 62, whole=True)
+        for name in ("weight_tiles", "gradient_tiles"):
+            check_number(name, getattr(self, name), 1, 62, whole=True)
         if self.count > 64:
-            raise ConfigError(f"weight_tiles and levels make {self.count} tiles, at most are 64")
+            raise ConfigError(
+                f"weight_tiles, levels and gradient_tiles make {self.count} tiles, at most are 64"
+            )
         check_number("passes", self.passes, 1, whole=True)
         check_number("stage_steps", self.stage_steps, 1, whole=True)
         check_number("pass_steps", self.pass_steps, 1)
@@ -111,7 +118,7 @@ class CascadedResidualLearning(
     @property
     def count(self) -> int:
         """Number of tiles."""
-        return self.weight_tiles + sum(self.levels) + 1
+        return self.weight_tiles + sum(self.levels) + self.gradient_tiles
 
     @property
     def ratio(self) -> float:
@@ -125,7 +132,8 @@ class CascadedResidualLearning(
 
     def span(self, level: int) -> tuple[int, int]:
         """Numbers of the first tile of a level and of the one after its last."""
-        ends = [self.count - 1, *(self.count - 1 - n for n in accumulate(self.levels))]
+        end = self.count - self.gradient_tiles
+        ends = [end, *(end - n for n in accumulate(self.levels))]
         return ends[level + 1], ends[level]
 
     def gate(self, level: int, alarm: float | None = None) -> float:
@@ -141,17 +149,19 @@ class CascadedResidualLearning(
         return {**counters(1), "largest": np.zeros(1, dtype=np.float64)}
 
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
-        """The gradient to the last tile, its columns to the first level; then the gates."""
+        """The gradient to the tile whose turn it is, columns to the first level; then the gates."""
         state["steps"][0] += 1
         state["largest"][0] = max(float(state["largest"][0]), lr)
         stage = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
         state["stage"][0] = stage
         d_in = weight.w.shape[1]
-        alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps)
-        weight.pulse(self.count - 1, batch, alpha)
+        taker = self.span(0)[1] + int(state["passes"][0]) % self.gradient_tiles
+        alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps, taker)
+        weight.pulse(taker, batch, alpha)
         alarm = self.alarm * lr / float(state["largest"][0])
         for turn, chosen in columns_due(state, 0, d_in / self.pass_steps, d_in):
-            remember(weight, self.span(0)[0] + turn % self.levels[0], chosen, self.refill)
+            target = self.span(0)[0] + turn % self.levels[0]
+            remember(weight, target, chosen, self.refill, self.gradient_tiles)
             self._decide(weight, turn + 1, chosen, stage, alarm)
 
     def _decide(

@@ -65,9 +65,9 @@ def counters(pointers: int) -> State:
 
 
 def renewing_step(
-    weight: Composite, state: State, batch: Sequence[Vectors], renewals: float
+    weight: Composite, state: State, batch: Sequence[Vectors], renewals: float, n: int = -1
 ) -> float:
-    """The step with which `batch` renews a device of the last tile `renewals` times.
+    """The step with which `batch` renews a device of tile n `renewals` times.
 
     Args:
         weight: the tiles.
@@ -75,28 +75,37 @@ def renewing_step(
             device and mini-batch that a step of 1 would bring, is kept here.
         batch: measured vectors.
         renewals: one is 1 / D pulses.
+        n: a tile that takes gradients.
     """
     device, strength = weight.tiles[-1].device, state["strength"]
     now = expected_pulses(batch, 1.0, device, weight.w.shape[0])
     strength[0] += (now - strength[0]) / min(int(state["steps"][0]), _WINDOW)
     usual = max(float(strength[0]), now)  # after a quiet time the mean is too small
-    return renewals / forgets(device) / usual if usual > 0 else 0.0
+    own = weight.tiles[n].device
+    usual *= device.dw_min / own.dw_min
+    return renewals / forgets(own) / usual if usual > 0 else 0.0
 
 
-def _whole_step(source: Device, target: Device) -> float:
+def _whole_step(sources: Sequence[Device], target: Device) -> float:
     """The step with which reads of noise renew a device once, with 1 / D pulses on average."""
-    mean = math.sqrt(3) / 2 * spread_of(source) * (source.w_max - source.w_min) / 2
-    return target.dw_min / (forgets(target) * mean)
+    spreads = [spread_of(device) * (device.w_max - device.w_min) / 2 for device in sources]
+    one = math.sqrt(math.fsum(s * s for s in spreads) / len(spreads))
+    mean = math.sqrt(3) / 2 * one
+    return target.dw_min / (forgets(target) * mean) / math.sqrt(len(spreads))
 
 
-def remember(weight: Composite, n: int, columns: np.ndarray, refill: float) -> None:
+def remember(
+    weight: Composite, n: int, columns: np.ndarray, refill: float, sources: int = 1
+) -> None:
     """Read columns of the last tile and pulse them onto evidence tile n.
 
-    Reads of noise renew a device of it `refill` times.
+    Reads of noise renew a device of it `refill` times. Of several `sources`, the last tiles, the
+    sum is read.
     """
-    last = len(weight.tiles) - 1
-    step = refill * _whole_step(weight.tiles[last].device, weight.tiles[n].device)
-    weight.write_columns(n, columns, weight.read_sum(last, last + 1, columns), step)
+    count = len(weight.tiles)
+    devices = [tile.device for tile in weight.tiles[count - sources :]]
+    step = refill * _whole_step(devices, weight.tiles[n].device)
+    weight.write_columns(n, columns, weight.read_sum(count - sources, count, columns), step)
 
 
 def opened(

@@ -60,13 +60,14 @@ def fire(law, spec, table, device_key, slot, tiles, t, coefficients, weight, lis
     devices, own, step, noise, values = lists
     for side in range(2):
         begin, end = (0, ups) if side == 0 else (devices.size - downs, devices.size)
+        for e in range(begin, end):  # apart: many loads from memory are then under way at a time
+            values[e] = tiles[devices[e], t]
         for e in range(begin, end):
             p, up_step, down_step = crosspoint(law, spec, device_key, devices[e], table)
             for k in range(len(p)):
                 own[k, e] = p[k]
             step[e] = up_step if side == 0 else down_step
             noise[e] = cycle_noise(table, slot, devices[e])
-            values[e] = tiles[devices[e], t]
         if side == 0:  # apart, so that neither loop asks for the direction
             _move(law, own, step, noise, values, begin, end, True, spec[CYCLE], spec[ADDITIVE] > 0)
         else:

@@ -1,6 +1,7 @@
-"""Pulses that write what is known already: one column of a tile, or a whole matrix row by row.
+"""Pulses that write what is known already: some columns of a tile, or a whole matrix row by row.
 
-Arguments are those of `update.py`; here the other side of the outer product is one-hot.
+And the read that mostly comes before. Arguments are those of `update.py`; here the other side of
+the outer product is one-hot.
 """
 
 import numpy as np
@@ -28,6 +29,18 @@ def _send(
         word >>= ONE
         b += 1
     return value, pulses
+
+
+@njit(cache=True, nogil=True)
+def read_columns(sources, tiles, first, last, columns, out):
+    """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`."""
+    for i in range(tiles.shape[0]):
+        row = tiles[i]
+        for k in range(columns.size):
+            total = np.float32(0)
+            for n in range(first, last):
+                total += row[columns[k], n]
+            out[k, i] = total
 
 
 @njit(cache=True, nogil=True)

@@ -9,14 +9,14 @@ import numpy as np
 from resitile.errors import ConfigError
 from resitile.kernels import dense, events, transfer, update
 from resitile.kernels.keys import stream, update_key, update_stream
-from resitile.kernels.law import DW_MIN
+from resitile.kernels.law import DW_MIN, sources
 from resitile.kernels.threads import get_num_threads, run
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
 
 _CHOICES = 1 << 32  # start of the path of `uniform`: no tile has this number
 _CHUNK = 1 << 18  # line entries kept at once on the dense path
-_DENSE = 3.0  # expected pulses per device from which the dense path pays
+_DENSE = 2.0, 0.4  # expected pulses per device and per line from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
 _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
@@ -105,22 +105,23 @@ class Composite:
             batch: measured vectors, in blocks of rows that do not overlap.
             lr: step, at least 0.
             train: how vectors become pulses.
-            path: "event", "dense", or "auto" by the expected number of pulses per device; the
-                result is the same to the bit.
+            path: "event", "dense", or "auto" by the expected number of pulses per device and per
+                line; the result is the same to the bit.
         """
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
-            large = expected * rows * d_in >= _SPLIT or len(vectors) * (rows + d_in) >= _SPLIT_LINES
-            parts = min(get_num_threads(), rows) if large else 1
-            many = path == "dense" or (path == "auto" and expected > _DENSE)
+            total, lines = expected * rows * d_in, len(vectors) * (rows + d_in)
+            parts = min(get_num_threads(), rows) if total >= _SPLIT or lines >= _SPLIT_LINES else 1
+            pays = expected > _DENSE[0] and total > _DENSE[1] * lines
+            many = path == "dense" or (path == "auto" and pays)
             pulse = self._pulse_dense if many else self._pulse_events
             self.pulses[n] += pulse(n, vectors, lr, train, parts)
 
     def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
         """Expected pulses per device, estimated from a few of the vectors."""
         most = vectors.most * lr / self._dw_min[n]
-        if most < 4 * _DENSE:  # far from dense: a quarter of the most is near enough
+        if most < 4 * _DENSE[0]:  # far from dense: a quarter of the most is near enough
             return most / 4
         picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
         where = np.divmod(picked, vectors.starts.size)
@@ -185,7 +186,9 @@ class Composite:
         transfer out of tile last - 1.
         """
         self.transfers[last - 1] += columns.size
-        return np.ascontiguousarray(self.w[:, columns, first:last].sum(axis=2).T)
+        out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
+        transfer.read_columns(sources(), self.w, first, last, columns, out)
+        return out
 
     def transfer(
         self,
