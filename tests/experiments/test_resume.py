@@ -151,6 +151,16 @@ def test_a_stopped_run_says_where_it_stands(
     assert (state["position"]["epoch"], state["position"]["step"]) == (0, 4)
 
 
+def test_a_stop_at_the_very_end_is_heard_and_the_run_is_whole(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """Otherwise a comparison would go on with its next run."""
+    config = make_config("train.epochs=1", digital=True)
+    with pytest.raises(Stopped, match="while finishing; all is saved in"):
+        run(config, tmp_path, observer=At("test", ctrl_c))
+    assert run(config, tmp_path, resume=True)["epochs"] == 1
+
+
 def test_the_wall_time_counts_all_sessions(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config("train.epochs=2", digital=True)
     with pytest.raises(Stopped):
