@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from resitile.experiments.compare import compare
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
@@ -154,11 +155,24 @@ def test_a_stopped_run_says_where_it_stands(
 def test_a_stop_at_the_very_end_is_heard_and_the_run_is_whole(
     make_config: MakeConfig, tmp_path: Path
 ) -> None:
-    """Otherwise a comparison would go on with its next run."""
     config = make_config("train.epochs=1", digital=True)
-    with pytest.raises(Stopped, match="while finishing; all is saved in"):
+    run(config, tmp_path / "whole")
+    with pytest.raises(Stopped, match="after the last epoch, saved in") as caught:
         run(config, tmp_path, observer=At("test", ctrl_c))
-    assert run(config, tmp_path, resume=True)["epochs"] == 1
+    assert caught.value.finished
+    assert contents(tmp_path / "tiny") == contents(tmp_path / "whole" / "tiny")
+
+
+def test_a_comparison_stops_before_its_next_run_and_not_after_its_last(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    configs = [make_config("train.epochs=1", f"name={n}", digital=True) for n in ("one", "two")]
+    with pytest.raises(Stopped):
+        compare(configs, tmp_path / "both", observer=At("test", ctrl_c))
+    assert RunFolder(tmp_path / "both" / "one").summary.exists()
+    assert not (tmp_path / "both" / "two").exists()
+    compare(configs, tmp_path / "both", observer=At("test", ctrl_c))  # its last run
+    assert RunFolder(tmp_path / "both" / "two").summary.exists()
 
 
 def test_the_wall_time_counts_all_sessions(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -185,14 +185,19 @@ class TestDecisions:
 
 
 @pytest.mark.parametrize(
-    ("share", "first", "second"),
-    [(1.0, (0.17, 0.23), (0.015, 0.04)), (0.1, (0.05, 0.1), (0, 0.005))],
+    ("gradient_tiles", "share", "first", "second"),
+    [
+        (1, 1.0, (0.17, 0.23), (0.015, 0.04)),
+        (1, 0.1, (0.05, 0.1), (0, 0.005)),
+        (3, 1.0, (0.28, 0.36), (0.04, 0.08)),
+    ],
 )
-def test_noise_passes_the_gates_as_documented(share, first, second):
-    """Through the layer, default spread: docs/method.md has 20 and 2.6 %, then 7 and 0.1 %."""
+def test_noise_passes_the_gates_as_documented(gradient_tiles, share, first, second):
+    """Through the layer, default spread: the shares of docs/method.md."""
     layer = layer_of(
-        40, 40, rt.devices.SoftBounds(states=4), weight_tiles=1, levels=(3, 3), stage_steps=10**9
-    )
+        40, 40, rt.devices.SoftBounds(states=4), weight_tiles=1, levels=(3, 3), stage_steps=10**9,
+        gradient_tiles=gradient_tiles,
+    )  # fmt: skip
     train(layer, 5, lr=0.1, batch=4)
     train(layer, 800, lr=0.1 * share, batch=4, seed=1)
     weight, second_level = layer.pulses[0].item(), layer.pulses[1:4].sum().item()
@@ -256,6 +261,8 @@ def test_gates_in_a_row_tell_a_drift_from_noise_better_than_one():
         ({"refill": 1.5}, r"refill must be a number in \[0, 1\], got 1.5"),
         ({"pass_steps": 0.5}, "pass_steps must be a number of at least 1, got 0.5"),
         ({"passes": 0}, "passes must be"),
+        ({"gradient_tiles": 0}, r"gradient_tiles must be a whole number in \[1, 62\], got 0"),
+        ({"gradient_tiles": 60}, "make 69 tiles, at most are 64; lower one of them"),
         ({"stage_steps": 0}, "stage_steps must be"),
         ({"device": rt.devices.SoftBounds(states=2), "levels": [1]}, "2 states holds noise up to"),
     ],
@@ -279,6 +286,7 @@ def test_every_level_has_the_gate_of_its_own_devices():
 
 def test_a_resumed_layer_goes_on_to_the_bit_in_the_middle_of_a_pass_and_of_a_schedule():
     settings = {"pass_steps": 3, "passes": 2, "stage_steps": 20, "alarm": 0.3}
+    settings["gradient_tiles"] = 3
     made = []
     for resumed in (False, True):
         torch.manual_seed(0)

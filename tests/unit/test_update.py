@@ -50,7 +50,7 @@ def test_event_and_dense_path_give_the_same_bits(variation, states, lr):
 def test_the_path_follows_the_pulses_of_a_device_and_of_a_line(
     batch, per_device, path, monkeypatch
 ):
-    """The last is the first layer of a LeNet-5: many vectors with few pulses each, few devices."""
+    """The last is like the first layer of a LeNet-5: few devices, many vectors with few pulses."""
     w, x, d = problem(batch=batch)
     device = rt.devices.SoftBounds(states=20)
     mean = (x.abs().mean() * d.abs().mean()).item() * batch

@@ -53,8 +53,9 @@ class CascadedResidualLearning(
             bound lies below the gate never passes it.
         gamma: ratio between neighbouring tiles of the weight, in (0, 1).
         pass_steps: mini-batches for one pass over the columns of the gradient tile, at least 1.
-        fresh: how often a device of the gradient tile is renewed (1 / D pulses, D the share of
-            itself that one replaces) between two reads, above 0; sets the step of that tile.
+        fresh: how often a device of a gradient tile is renewed (1 / D pulses, D the share of
+            itself that one replaces) in a pass in which the tile takes gradients, above 0; sets
+            the step of that tile.
         refill: how much of a device of the first level one pass renews, in (0, 1]; sets the step
             of transfers. Later levels get half a device, one pulse at 4 states.
         passes: writes to a level between two reads of it, at least 1. A weight is decided on every
@@ -68,7 +69,9 @@ class CascadedResidualLearning(
             one weight tile it has no meaning, and nor has gamma.
         gradient_tiles: the last tiles, of which each takes the gradients of one pass in turn, and
             whose sum is read, at least 1. Three remember three times as many gradients, for no
-            read and no pulse more; the weight is then moved about twice as often, as surely.
+            read and no pulse of a gradient more. Reads that follow each other then have much in
+            common, so the gates open more often, to noise as well (docs/method.md): the weight
+            moves about twice as often, and as often in the right direction as before.
 
     References:
         This package's own; builds on Li et al. 2025 (arXiv 2510.02516).
@@ -100,7 +103,8 @@ class CascadedResidualLearning(
             check_number(name, getattr(self, name), 1, 62, whole=True)
         if self.count > 64:
             raise ConfigError(
-                f"weight_tiles, levels and gradient_tiles make {self.count} tiles, at most are 64"
+                f"weight_tiles, levels and gradient_tiles make {self.count} tiles, at most are 64; "
+                "lower one of them"
             )
         check_number("passes", self.passes, 1, whole=True)
         check_number("stage_steps", self.stage_steps, 1, whole=True)

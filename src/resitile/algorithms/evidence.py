@@ -52,7 +52,7 @@ def counters(pointers: int) -> State:
     Returns:
         steps: mini-batches seen. stage: tile of the weight that is trained. column, due, passes:
         next column, columns owed and passes made, of each of the `pointers`. strength: mean pulses
-        per device and mini-batch that a step of 1 would bring.
+        per device of the last tile and mini-batch that a step of 1 would bring.
     """
     return {
         "steps": np.zeros(1, dtype=np.int64),
@@ -72,7 +72,7 @@ def renewing_step(
     Args:
         weight: the tiles.
         state: `steps` mini-batches so far, this one included; `strength`, the mean pulses per
-            device and mini-batch that a step of 1 would bring, is kept here.
+            device of the last tile and mini-batch that a step of 1 would bring, is kept here.
         batch: measured vectors.
         renewals: one is 1 / D pulses.
         n: a tile that takes gradients.
@@ -87,7 +87,11 @@ def renewing_step(
 
 
 def _whole_step(sources: Sequence[Device], target: Device) -> float:
-    """The step with which reads of noise renew a device once, with 1 / D pulses on average."""
+    """The step with which reads of noise renew a device about once, with 1 / D pulses on average.
+
+    The mean size of noise is taken as that of a uniform distribution, which one tile of 4 states
+    has; the sum of several is closer to a normal one, whose mean size is 8 % smaller.
+    """
     spreads = [spread_of(device) * (device.w_max - device.w_min) / 2 for device in sources]
     one = math.sqrt(math.fsum(s * s for s in spreads) / len(spreads))
     mean = math.sqrt(3) / 2 * one
@@ -97,10 +101,9 @@ def _whole_step(sources: Sequence[Device], target: Device) -> float:
 def remember(
     weight: Composite, n: int, columns: np.ndarray, refill: float, sources: int = 1
 ) -> None:
-    """Read columns of the last tile and pulse them onto evidence tile n.
+    """Read columns of the last `sources` tiles, as a sum, and pulse them onto evidence tile n.
 
-    Reads of noise renew a device of it `refill` times. Of several `sources`, the last tiles, the
-    sum is read.
+    Reads of noise renew a device of it about `refill` times.
     """
     count = len(weight.tiles)
     devices = [tile.device for tile in weight.tiles[count - sources :]]

@@ -9,6 +9,7 @@ from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder, writing
 from resitile.experiments.rules import check_folder
 from resitile.experiments.runner import run
+from resitile.experiments.stop import Stopped
 
 
 def with_seeds(configs: Sequence[Config], seeds: Sequence[int]) -> list[Config]:
@@ -78,7 +79,11 @@ def _run_all(
         check_folder(config, folder, resume=resume, overwrite=overwrite)
     for config, folder, resume in zip(configs, folders, again, strict=True):
         anew = overwrite and folder.exists
-        run(config, out, resume=resume, overwrite=anew, observer=observer)
+        try:
+            run(config, out, resume=resume, overwrite=anew, observer=observer)
+        except Stopped as stop:
+            if not stop.finished or config is not configs[-1]:
+                raise  # else all runs are there, and what is left takes a moment
 
 
 def _check(configs: Sequence[Config]) -> None:

@@ -19,7 +19,8 @@ DIGITAL = "digital"
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
 _COSMETIC = ("name", "label", "data.dir", "train.threads")
-_LATER = {"convert.wear": False}  # younger than some run folders: the default leaves their key
+# Younger than some run folders: the default leaves their key.
+_LATER = {"convert.wear": False, "algorithm.gradient_tiles": 1}
 
 
 def _all_default(table: type[tables.Table]) -> Any:

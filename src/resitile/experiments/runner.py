@@ -59,7 +59,7 @@ def run(
     Raises:
         ConfigError: if the request is wrong, or another process is writing this folder; nothing
             was touched.
-        Stopped: after Ctrl-C; a checkpoint was saved, or the whole run if it was at its end.
+        Stopped: after Ctrl-C; a checkpoint was saved, or all of a run that was at its end.
         CheckpointError: if the run cannot be resumed.
         UpdateError: if the loss is no longer finite; the last epoch's checkpoint is kept.
     """
@@ -147,7 +147,7 @@ class _Run:
         records.write_json(self.folder.summary, summary)
         self.observer.end(summary)
         if self.request.asked:  # too late for this run, but others may be waiting behind it
-            raise Stopped(f"asked to stop while finishing; all is saved in {self.folder.path}")
+            raise Stopped(f"stopped after the last epoch, saved in {self.folder.path}", True)
         return summary
 
     def _epoch(self) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 
 
 class Stopped(KeyboardInterrupt):
-    """A run was asked to stop and has saved where it stands; the text says where."""
+    """A run was asked to stop and has saved where it stands; the text says where.
+
+    Attributes:
+        finished: the request came so late that the run is whole; only what comes after is not done.
+    """
+
+    def __init__(self, text: str, finished: bool = False) -> None:
+        super().__init__(text)
+        self.finished = finished
 
 
 class StopRequest:

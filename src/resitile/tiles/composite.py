@@ -184,11 +184,25 @@ class Composite:
 
         The currents of tiles side by side add up by themselves: one read a column, counted as a
         transfer out of tile last - 1.
+
+        Raises:
+            ConfigError: if a tile or a column does not exist.
         """
-        self.transfers[last - 1] += columns.size
+        if not 0 <= first < last <= len(self.tiles):
+            raise ConfigError(
+                f"tiles {first} to {last} - 1 were to be read, of {len(self.tiles)} tiles: give "
+                f"0 <= first < last <= {len(self.tiles)}"
+            )
         out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
-        transfer.read_columns(sources(), self.w, first, last, columns, out)
+        if not transfer.read_columns(sources(), self.w, first, last, columns, out):
+            raise self._no_column(columns)
+        self.transfers[last - 1] += columns.size
         return out
+
+    def _no_column(self, columns: np.ndarray) -> ConfigError:
+        d_in = self.w.shape[1]
+        wrong = columns[(columns < 0) | (columns >= d_in)]
+        return ConfigError(f"columns must lie in 0 to {d_in - 1}, got {wrong.tolist()}")
 
     def transfer(
         self,
@@ -232,11 +246,18 @@ class Composite:
             changes: (k, d_out) float32.
             lr: step, at least 0.
             train: how each change becomes pulses.
+
+        Raises:
+            ConfigError: if a column does not exist.
         """
-        self.pulses[n] += transfer.pulse_columns(
+        fired = transfer.pulse_columns(
             *self._physics[n], *self._next(n, 1, columns.size), self.w, n, self.coefficients,
             self.weight, self.wear, columns, changes, float(lr), *train.arguments,
         )  # fmt: skip
+        if fired < 0:
+            self.updates[n] -= columns.size
+            raise self._no_column(columns)
+        self.pulses[n] += fired
 
     def write(
         self,
