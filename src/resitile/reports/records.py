@@ -9,6 +9,9 @@ from typing import Any
 
 from resitile.errors import ConfigError, DataError
 
+# Settings younger than some records, which mean their default.
+_YOUNGER = (("algorithm", "gradient_tiles", 1),)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -41,6 +44,10 @@ class Run:
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
         for table, key in (("data", "dir"), ("train", "threads"), ("convert", "wear")):
             content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
+        for table, key, default in _YOUNGER:
+            content[table] = {
+                k: v for k, v in content.get(table, {}).items() if (k, v) != (key, default)
+            }
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
