@@ -159,7 +159,7 @@ def test_a_stop_at_the_very_end_is_heard_and_the_run_is_whole(
     run(config, tmp_path / "whole")
     with pytest.raises(Stopped, match="after the last epoch, saved in") as caught:
         run(config, tmp_path, observer=At("test", ctrl_c))
-    assert caught.value.finished
+    assert caught.value.summary == json.loads(RunFolder(tmp_path / "tiny").summary.read_text())
     assert contents(tmp_path / "tiny") == contents(tmp_path / "whole" / "tiny")
 
 

@@ -285,8 +285,9 @@ def test_every_level_has_the_gate_of_its_own_devices():
 
 
 def test_a_resumed_layer_goes_on_to_the_bit_in_the_middle_of_a_pass_and_of_a_schedule():
-    settings = {"pass_steps": 3, "passes": 2, "stage_steps": 20, "alarm": 0.3}
-    settings["gradient_tiles"] = 3
+    settings = {
+        "pass_steps": 3, "passes": 2, "stage_steps": 20, "alarm": 0.3, "gradient_tiles": 3,
+    }  # fmt: skip
     made = []
     for resumed in (False, True):
         torch.manual_seed(0)

@@ -259,24 +259,6 @@ def test_a_sum_of_tiles_is_one_read():
     np.testing.assert_array_equal(composite.weight, w[:, :, 0])
 
 
-@pytest.mark.parametrize("columns", [[0, 5], [-1]])
-def test_columns_that_do_not_exist_are_refused_and_nothing_is_changed(columns):
-    w = np.full((3, 5, 2), 0.1, np.float32)
-    composite = Composite(
-        [Tile(PLAIN, n) for n in range(2)], w, np.zeros((3, 5), np.float32), gamma=0.5, scale=1.0,
-        seed=0, counts=np.zeros((3, 2), np.int64),
-    )  # fmt: skip
-    columns = np.array(columns)
-    with pytest.raises(ConfigError, match=rf"columns must lie in 0 to 4, got \[{columns[-1]}\]"):
-        composite.read_sum(0, 1, columns)
-    with pytest.raises(ConfigError, match="columns must lie in 0 to 4"):
-        composite.write_columns(0, columns, np.ones((columns.size, 3), np.float32), 0.5)
-    with pytest.raises(ConfigError, match="give 0 <= first < last <= 2"):
-        composite.read_sum(1, 3, np.array([0]))
-    assert not composite.updates.any() and not composite.transfers.any()
-    assert (w == np.float32(0.1)).all()
-
-
 def test_several_columns_at_once_are_the_same_as_one_after_the_other():
     changes = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
     made = []

@@ -93,9 +93,8 @@ def _whole_step(sources: Sequence[Device], target: Device) -> float:
     has; the sum of several is closer to a normal one, whose mean size is 8 % smaller.
     """
     spreads = [spread_of(device) * (device.w_max - device.w_min) / 2 for device in sources]
-    one = math.sqrt(math.fsum(s * s for s in spreads) / len(spreads))
-    mean = math.sqrt(3) / 2 * one
-    return target.dw_min / (forgets(target) * mean) / math.sqrt(len(spreads))
+    mean = math.sqrt(3) / 2 * math.hypot(*spreads)
+    return target.dw_min / (forgets(target) * mean)
 
 
 def remember(

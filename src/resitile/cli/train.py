@@ -21,7 +21,7 @@ def train(
     """Train one network; everything about the run goes to runs/NAME."""
     from resitile.cli.output import print_json, print_runs, say, stopped
     from resitile.cli.progress import progress
-    from resitile.experiments.records import RunFolder, read_summary
+    from resitile.experiments.records import RunFolder
     from resitile.experiments.runner import run
     from resitile.experiments.stop import Stopped
     from resitile.reports import table, write_report
@@ -32,13 +32,12 @@ def train(
         with progress() as observer:
             summary = run(wanted, runs_dir, resume=resume, overwrite=overwrite, observer=observer)
     except Stopped as stop:
-        finished = read_summary(folder) if stop.finished else None
-        if finished is None:
+        if stop.summary is None:
             parent = "" if runs_dir == Path("runs") else f" --runs-dir {_quoted(runs_dir)}"
             raise stopped(
                 f"{stop}; go on with: resitile train {_quoted(folder.config)} --resume{parent}"
             ) from None
-        summary = finished  # it was too late to stop: show what was made
+        summary = stop.summary  # it was too late to stop: show what was made
     if not folder.report.exists():
         write_report([folder.path], folder.report)
     if as_json:

@@ -82,7 +82,7 @@ def _run_all(
         try:
             run(config, out, resume=resume, overwrite=anew, observer=observer)
         except Stopped as stop:
-            if not stop.finished or config is not configs[-1]:
+            if stop.summary is None or config is not configs[-1]:
                 raise  # else all runs are there, and what is left takes a moment
 
 

@@ -14,13 +14,12 @@ from resitile import algorithms, devices
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments import tables, toml
+from resitile.experiments.younger import YOUNGER
 
 DIGITAL = "digital"
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
 _COSMETIC = ("name", "label", "data.dir", "train.threads")
-# Younger than some run folders: the default leaves their key.
-_LATER = {"convert.wear": False, "algorithm.gradient_tiles": 1}
 
 
 def _all_default(table: type[tables.Table]) -> Any:
@@ -180,7 +179,9 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
 def without_cosmetic(flat: dict[str, Any]) -> dict[str, Any]:
     """Those of the settings by dotted key that decide the result."""
     return {
-        k: v for k, v in flat.items() if k not in _COSMETIC and (k not in _LATER or v != _LATER[k])
+        k: v
+        for k, v in flat.items()
+        if k not in _COSMETIC and (k not in YOUNGER or v != YOUNGER[k])
     }
 
 

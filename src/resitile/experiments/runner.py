@@ -147,7 +147,7 @@ class _Run:
         records.write_json(self.folder.summary, summary)
         self.observer.end(summary)
         if self.request.asked:  # too late for this run, but others may be waiting behind it
-            raise Stopped(f"stopped after the last epoch, saved in {self.folder.path}", True)
+            raise Stopped(f"stopped after the last epoch, saved in {self.folder.path}", summary)
         return summary
 
     def _epoch(self) -> None:

@@ -12,12 +12,12 @@ class Stopped(KeyboardInterrupt):
     """A run was asked to stop and has saved where it stands; the text says where.
 
     Attributes:
-        finished: the request came so late that the run is whole; only what comes after is not done.
+        summary: of the run, if the request came so late that it is whole; else None.
     """
 
-    def __init__(self, text: str, finished: bool = False) -> None:
+    def __init__(self, text: str, summary: dict[str, Any] | None = None) -> None:
         super().__init__(text)
-        self.finished = finished
+        self.summary = summary
 
 
 class StopRequest:

@@ -31,9 +31,9 @@ def _send(
     return value, pulses
 
 
-@njit
-def inside(columns, d_in):
-    """Whether all columns exist: compiled code would read and write elsewhere."""
+@njit(cache=True, nogil=True)
+def inside(sources, columns, d_in):
+    """Whether all columns exist: what follows would read and write elsewhere."""
     for column in columns:  # noqa: SIM110 (a generator does not compile)
         if not 0 <= column < d_in:
             return False
@@ -42,12 +42,7 @@ def inside(columns, d_in):
 
 @njit(cache=True, nogil=True)
 def read_columns(sources, tiles, first, last, columns, out):
-    """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`.
-
-    Returns False, and reads nothing, if a column does not exist.
-    """
-    if not inside(columns, tiles.shape[1]):
-        return False
+    """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`."""
     for i in range(tiles.shape[0]):
         row = tiles[i]
         for k in range(columns.size):
@@ -55,7 +50,6 @@ def read_columns(sources, tiles, first, last, columns, out):
             for n in range(first, last):
                 total += row[columns[k], n]
             out[k, i] = total
-    return True
 
 
 @njit(cache=True, nogil=True)
@@ -65,12 +59,9 @@ def pulse_columns(
 ):  # fmt: skip
     """Add about lr * changes[k] to column columns[k], one after the other, by pulses: transfers.
 
-    Each is an update of its own: number `step`, step + 1, ... Returns the pulses fired; -1, and
-    does nothing, if a column does not exist.
+    Each is an update of its own: number `step`, step + 1, ... Returns the pulses fired.
     """
     d_in = tiles.shape[1]
-    if not inside(columns, d_in):
-        return -1
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     pulses = 0
     for k in range(columns.size):

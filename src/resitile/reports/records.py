@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resitile.errors import ConfigError, DataError
-
-# Settings younger than some records, which mean their default.
-_YOUNGER = (("algorithm", "gradient_tiles", 1),)
+from resitile.experiments.younger import YOUNGER
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,8 @@ class Run:
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
         for table, key in (("data", "dir"), ("train", "threads"), ("convert", "wear")):
             content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
-        for table, key, default in _YOUNGER:
+        for place, default in YOUNGER.items():
+            table, key = place.split(".")
             content[table] = {
                 k: v for k, v in content.get(table, {}).items() if (k, v) != (key, default)
             }

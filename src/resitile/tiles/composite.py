@@ -16,7 +16,8 @@ from resitile.tiles.vectors import Vectors
 
 _CHOICES = 1 << 32  # start of the path of `uniform`: no tile has this number
 _CHUNK = 1 << 18  # line entries kept at once on the dense path
-_DENSE = 2.0, 0.4  # expected pulses per device and per line from which the dense path pays
+_DENSE = 2.0  # expected pulses per device, and
+_DENSE_LINE = 0.4  # per line, from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
 _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
@@ -113,7 +114,7 @@ class Composite:
             rows, d_in = vectors.d.shape[1], vectors.offset.size
             total, lines = expected * rows * d_in, len(vectors) * (rows + d_in)
             parts = min(get_num_threads(), rows) if total >= _SPLIT or lines >= _SPLIT_LINES else 1
-            pays = expected > _DENSE[0] and total > _DENSE[1] * lines
+            pays = expected > _DENSE and total > _DENSE_LINE * lines
             many = path == "dense" or (path == "auto" and pays)
             pulse = self._pulse_dense if many else self._pulse_events
             self.pulses[n] += pulse(n, vectors, lr, train, parts)
@@ -121,7 +122,7 @@ class Composite:
     def _expected(self, n: int, vectors: Vectors, lr: float) -> float:
         """Expected pulses per device, estimated from a few of the vectors."""
         most = vectors.most * lr / self._dw_min[n]
-        if most < 4 * _DENSE[0]:  # far from dense: a quarter of the most is near enough
+        if most < 4 * _DENSE:  # far from dense: a quarter of the most is near enough
             return most / 4
         picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
         where = np.divmod(picked, vectors.starts.size)
@@ -193,16 +194,17 @@ class Composite:
                 f"tiles {first} to {last} - 1 were to be read, of {len(self.tiles)} tiles: give "
                 f"0 <= first < last <= {len(self.tiles)}"
             )
-        out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
-        if not transfer.read_columns(sources(), self.w, first, last, columns, out):
-            raise self._no_column(columns)
+        self._check_columns(columns)
         self.transfers[last - 1] += columns.size
+        out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
+        transfer.read_columns(sources(), self.w, first, last, columns, out)
         return out
 
-    def _no_column(self, columns: np.ndarray) -> ConfigError:
+    def _check_columns(self, columns: np.ndarray) -> None:
         d_in = self.w.shape[1]
-        wrong = columns[(columns < 0) | (columns >= d_in)]
-        return ConfigError(f"columns must lie in 0 to {d_in - 1}, got {wrong.tolist()}")
+        if not transfer.inside(sources(), columns, d_in):
+            wrong = columns[(columns < 0) | (columns >= d_in)]
+            raise ConfigError(f"columns must lie in 0 to {d_in - 1}, got {wrong.tolist()}")
 
     def transfer(
         self,
@@ -250,14 +252,11 @@ class Composite:
         Raises:
             ConfigError: if a column does not exist.
         """
-        fired = transfer.pulse_columns(
+        self._check_columns(columns)
+        self.pulses[n] += transfer.pulse_columns(
             *self._physics[n], *self._next(n, 1, columns.size), self.w, n, self.coefficients,
             self.weight, self.wear, columns, changes, float(lr), *train.arguments,
         )  # fmt: skip
-        if fired < 0:
-            self.updates[n] -= columns.size
-            raise self._no_column(columns)
-        self.pulses[n] += fired
 
     def write(
         self,
