@@ -8,6 +8,7 @@ import numpy as np
 from resitile.algorithms.auto_schedule import forgets, stage_at
 from resitile.algorithms.base import Algorithm, State, check_number
 from resitile.algorithms.evidence import (
+    blocks_of,
     columns_due,
     counters,
     gate_of,
@@ -21,6 +22,7 @@ from resitile.devices import Device
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
+_LITTLE = 0.25  # share of its reach from which on a tile is cleared by pulses when its sign flips
 _MOST = 31  # pulses that one write sends to a device at most, as in a train of the gradient
 
 
@@ -41,8 +43,10 @@ class CascadedResidualLearning(
 
     Nothing is stored digitally for a weight. Digital are counters, the mean strength of the
     gradients and the largest learning rate so far. Reads are open loop, nothing is verified. The
-    gates are those of soft bounds with their symmetric point at 0; other laws, or a bias between
-    up and down, need trying. Above some 120 states 31 pulses no longer clear a level.
+    gates are those of soft bounds with their symmetric point at 0; other laws need trying. What
+    is not even between up and down (a device's bounds, or its steps) favours one direction, and
+    every level adds to that; with `chop` the sign with which evidence is stored flips, so that it
+    averages out. Above some 120 states 31 pulses no longer clear a level.
 
     Args:
         device: the device of every tile, or one per tile: weight, evidence (the level next to the
@@ -52,7 +56,8 @@ class CascadedResidualLearning(
             level. A level of one tile is at the mercy of the spread between devices: one whose
             bound lies below the gate never passes it.
         gamma: ratio between neighbouring tiles of the weight, in (0, 1).
-        pass_steps: mini-batches for one pass over the columns of the gradient tile, at least 1.
+        pass_steps: mini-batches (or `blocks` of one) for one pass over the columns of the gradient
+            tile, at least 1.
         fresh: how often a device of a gradient tile is renewed (1 / D pulses, D the share of
             itself that one replaces) in a pass in which the tile takes gradients, above 0; sets
             the step of that tile.
@@ -72,6 +77,15 @@ class CascadedResidualLearning(
             read and no pulse of a gradient more. Reads that follow each other then have much in
             common, so the gates open more often, to noise as well (docs/method.md): the weight
             moves about twice as often, and as often in the right direction as before.
+        chop: passes after which the first level and the gradient tiles change the sign with which
+            they store, level l (from 0) after chop * passes**(2 l); 0 is never. What a tile then
+            holds is cleared by half a device, where it is more than a quarter of its reach.
+        blocks: into how many blocks of whole samples a mini-batch of a convolution is cut, at
+            least 1. A block is to the tiles what a mini-batch is else: a convolution, whose samples
+            are many vectors, so has its columns read more often than a linear layer.
+        settle: what is left of `alarm` at the end of a stage, as a share, in (0, 1]: the gates
+            close while a tile is trained, so that it is not left full of noise. The last stage
+            follows the learning rate only.
 
     References:
         This package's own; builds on Li et al. 2025 (arXiv 2510.02516).
@@ -87,6 +101,9 @@ class CascadedResidualLearning(
     alarm: float = 0.1
     stage_steps: int = 10_000
     gradient_tiles: int = 1
+    chop: int = 0
+    blocks: int = 1
+    settle: float = 1.0
 
     def validate(self) -> None:
         """Check every setting against its range."""
@@ -106,15 +123,17 @@ class CascadedResidualLearning(
                 f"weight_tiles, levels and gradient_tiles make {self.count} tiles, at most are 64; "
                 "lower one of them"
             )
-        check_number("passes", self.passes, 1, whole=True)
-        check_number("stage_steps", self.stage_steps, 1, whole=True)
+        for name in ("passes", "stage_steps", "blocks"):
+            check_number(name, getattr(self, name), 1, whole=True)
+        check_number("chop", self.chop, 0, whole=True)
         check_number("pass_steps", self.pass_steps, 1)
         for name in ("gamma", "alarm"):
             check_number(name, getattr(self, name), 0, 1, open_ends=True)
         check_number("fresh", self.fresh, 0, open_ends=True)
-        check_number("refill", self.refill, 0, 1)
-        if self.refill == 0:
-            raise ConfigError("refill must be above 0, got 0")
+        for name in ("refill", "settle"):
+            check_number(name, getattr(self, name), 0, 1)
+            if getattr(self, name) == 0:
+                raise ConfigError(f"{name} must be above 0, got 0")
         if isinstance(self.device, Device) or len(self.device) == self.count:
             for level in range(len(self.levels)):
                 self.gate(level)  # refuses devices that no gate fits
@@ -156,35 +175,83 @@ class CascadedResidualLearning(
         """The gradient to the tile whose turn it is, columns to the first level; then the gates."""
         state["steps"][0] += 1
         state["largest"][0] = max(float(state["largest"][0]), lr)
-        stage = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
-        state["stage"][0] = stage
+        state["stage"][0] = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
+        alarm = self.alarm * lr / float(state["largest"][0]) * self._settled(state)
+        for block in blocks_of(batch, self.blocks):
+            self._gather(weight, state, block, alarm)
+
+    def _gather(
+        self, weight: Composite, state: State, batch: Sequence[Vectors], alarm: float
+    ) -> None:
+        """One block: its gradient, then the columns whose turn it is, level after level."""
         d_in = weight.w.shape[1]
-        taker = self.span(0)[1] + int(state["passes"][0]) % self.gradient_tiles
+        turn, column = int(state["passes"][0]), int(state["column"][0])
+        taker = self.span(0)[1] + turn % self.gradient_tiles
         alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps, taker)
+        if self.chop:
+            turned = np.full(d_in, self.sign(0, turn) < 0, dtype=np.uint8)
+            turned[:column] = self.sign(0, turn + 1) < 0  # these were read already
+            for vectors in batch:
+                vectors.turned = turned
         weight.pulse(taker, batch, alpha)
-        alarm = self.alarm * lr / float(state["largest"][0])
-        for turn, chosen in columns_due(state, 0, d_in / self.pass_steps, d_in):
-            target = self.span(0)[0] + turn % self.levels[0]
+        for done, chosen in columns_due(state, 0, d_in / self.pass_steps, d_in):
+            target = self.span(0)[0] + done % self.levels[0]
             remember(weight, target, chosen, self.refill, self.gradient_tiles)
-            self._decide(weight, turn + 1, chosen, stage, alarm)
+            self._decide(weight, done, chosen, int(state["stage"][0]), alarm)
+            self._flip(weight, done, chosen)
+
+    def _settled(self, state: State) -> float:
+        """How far the gates have closed in the course of a stage; the last one has no end."""
+        stage, done = int(state["stage"][0]), int(state["steps"][0]) - 1
+        if stage == self.visible - 1:
+            return 1.0
+        return float(self.settle ** (done / self.stage_steps - stage))
+
+    def sign(self, level: int, turn: int) -> int:
+        """With which sign a level stores evidence in pass `turn` (from 0): 1 or -1.
+
+        Level `levels` is the weight.
+        """
+        if not self.chop or level == len(self.levels):
+            return 1
+        return 1 - 2 * (turn // self._period(level) % 2)
+
+    def _period(self, level: int) -> int:
+        """Passes between two flips of a level's sign."""
+        return self.chop * int(self.passes) ** (2 * level)
 
     def _decide(
         self, weight: Composite, turn: int, columns: np.ndarray, stage: int, alarm: float
     ) -> None:
-        """Read the levels whose turn it is after pass `turn` (from 1), and send on what passes."""
+        """Read the levels whose turn it is after pass `turn`, and send on what passes."""
+        count = turn + 1
         for level in range(len(self.levels)):
-            turn, early = divmod(turn, self.passes)
+            count, early = divmod(count, self.passes)
             if early:
                 return
             first, last = self.span(level)
             fired = opened(weight, first, last, columns, self.gate(level, alarm))
+            sent = fired * np.float32(self.sign(level, turn) * self.sign(level + 1, turn))
             if level + 1 < len(self.levels):
-                target = self.span(level + 1)[0] + turn % self.levels[level + 1]
-                self._renew(weight, target, columns, fired)
+                target = self.span(level + 1)[0] + count % self.levels[level + 1]
+                self._renew(weight, target, columns, sent)
             else:
-                send_pulses(weight, stage, columns, fired)
+                send_pulses(weight, stage, columns, sent)
             for n in range(first, last):
                 self._renew(weight, n, columns, -fired)
+
+    def _flip(self, weight: Composite, turn: int, columns: np.ndarray) -> None:
+        """Clear the levels whose sign flips after pass `turn`; with the first, gradient tiles."""
+        for level in range(len(self.levels)):
+            if not self.chop or (turn + 1) % self._period(level):
+                return
+            first, last = self.span(level)
+            for n in range(first, self.count if level == 0 else last):
+                device = weight.tiles[n].device
+                some = _LITTLE * (device.w_max - device.w_min) / 2
+                held = weight.read_sum(n, n + 1, columns)
+                full = (np.sign(held) * (np.abs(held) > some)).astype(np.float32)
+                self._renew(weight, n, columns, -full)
 
     def _renew(self, weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray) -> None:
         send_pulses(weight, n, columns, pulses, half(weight.tiles[n].device))
@@ -198,9 +265,17 @@ class CascadedResidualLearning(
         return self.rounding(self.visible - 1)
 
     def reads(self, layer: Layer) -> float:
-        """Columns read per sample: d_in / pass_steps a mini-batch, levels `passes` times rarer."""
-        first = layer.d_in / self.pass_steps / layer.batch
-        return float(sum(first / self.passes**k for k in range(len(self.levels) + 1)))
+        """Columns read per sample.
+
+        All of them in every pass, levels `passes` times rarer, and tiles that are cleared. Passes
+        come with mini-batches, or their blocks where a sample is several vectors.
+        """
+        reads = sum(self.passes**-k for k in range(len(self.levels) + 1))
+        if self.chop:
+            cleared = [size / self._period(n) for n, size in enumerate(self.levels)]
+            reads += sum(cleared) + self.gradient_tiles / self.chop
+        passes = (min(self.blocks, layer.batch) if layer.vectors > 1 else 1) / self.pass_steps
+        return float(reads * passes * layer.d_in / layer.batch)
 
     def work(self, layer: Layer, reads: float) -> Work:
         """Analog SGD, a read and a pulse train for every column, and a comparison of every value.

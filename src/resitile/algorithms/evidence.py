@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -121,6 +122,16 @@ def opened(
     mean = weight.read_sum(first, last, columns) / np.float32(last - first)
     fired: np.ndarray = (np.sign(mean) * (np.abs(mean) > gate)).astype(np.float32)
     return fired
+
+
+def blocks_of(batch: Sequence[Vectors], count: int) -> list[Sequence[Vectors]]:
+    """A mini-batch of a convolution in `count` blocks of whole samples; one of vectors stays."""
+    samples = batch[0].d.shape[0]
+    count = min(count, samples) if batch[0].d.shape[2] > 1 else 1
+    if count == 1:
+        return [batch]
+    ends = [samples * k // count for k in range(count + 1)]
+    return [[v.part(a, b) for v in batch] for a, b in pairwise(ends)]
 
 
 def columns_due(state: State, which: int, due: float, d_in: int) -> list[tuple[int, np.ndarray]]:

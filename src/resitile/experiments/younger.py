@@ -1,3 +1,10 @@
 """Settings younger than some run folders: where they are missing, the default was meant."""
 
-YOUNGER = {"convert.wear": False, "algorithm.gradient_tiles": 1}  # hashes leave the default out
+# hashes leave the defaults out
+YOUNGER = {
+    "convert.wear": False,
+    "algorithm.gradient_tiles": 1,
+    "algorithm.chop": 0,
+    "algorithm.blocks": 1,
+    "algorithm.settle": 1.0,
+}

@@ -76,6 +76,16 @@ class Vectors:
             )
         self.x_max, self.d_max = largest
 
+    def part(self, begin: int, end: int) -> "Vectors":
+        """Samples `begin` to `end` - 1 of a measured mini-batch, as views."""
+        part = Vectors(
+            self.x[begin:end], self.starts, self.offset, self.d[begin:end], self.row0, self.window
+        )
+        part.turned = self.turned
+        part.x_max, part.d_max = self.x_max[begin:end], self.d_max[begin:end]
+        part.most = float(np.vdot(part.x_max.astype(np.float64), part.d_max))
+        return part
+
     def outer(self) -> np.ndarray:
         """sum_v d_v x_v^T, (rows, d_in) float32: the gradient, computed digitally.
 
