@@ -67,13 +67,14 @@ def collect(runs: Path, tunings: Path | None) -> None:
 def cost_of(run: Path) -> dict[str, float]:
     """Digital storage and update latency by the formulas, from the run's settings.
 
-    Where the settings only bound the reads, the latency is that of the counted ones.
+    Where the settings only bound the reads, or a convolution has its columns read more often than
+    one vector a layer would say, the latency is that of the counted ones.
     """
     config = load(run / "config.toml")
     rule = config.rule()
     if rule is None:
         return {}
-    if isinstance(rule, rt.algorithms.GatedResidualLearning):
+    if isinstance(rule, rt.algorithms.GatedResidualLearning) or getattr(rule, "blocks", 1) > 1:
         summary = json.loads((run / "summary.json").read_text())
         return {
             "digital_storage_bytes": summary["digital_storage_bytes"],

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 import resitile as rt
-from resitile.algorithms.cascaded_residual import half
+from resitile.algorithms.evidence import half
 from resitile.errors import ConfigError
-from resitile.nn import AnalogConv2d, AnalogLinear
+from resitile.nn import AnalogLinear
 
 PLAIN = rt.devices.SoftBounds(states=4, variation="none")
 TILES = {"weight_tiles": 2, "levels": (2, 3)}
@@ -258,130 +258,6 @@ def test_gates_in_a_row_tell_a_drift_from_noise_better_than_one():
     one, two = purity((5,), 16, 0.02), purity((2, 3), 4, 0.1)
     assert 0.06 < one < 0.14
     assert two > 1.7 * one
-
-
-class TestChopping:
-    """Signs that flip, so that what is false about a device averages out."""
-
-    def test_each_level_flips_in_its_own_time_and_the_weight_never(self):
-        rule = rt.algorithms.CascadedResidualLearning(PLAIN, chop=3, passes=2, **TILES)
-        assert [rule.sign(0, t) for t in range(8)] == [1, 1, 1, -1, -1, -1, 1, 1]
-        assert [rule.sign(1, t) for t in (0, 11, 12, 23, 24)] == [1, 1, -1, -1, 1]
-        assert {rule.sign(2, t) for t in range(50)} == {1}
-        assert rt.algorithms.CascadedResidualLearning(PLAIN, **TILES).sign(0, 10**6) == 1
-
-    def test_gradients_flip_column_by_column_as_these_are_read(self):
-        """Half of the columns are read after each mini-batch, and flip after two reads."""
-        layer = layer_of(d_in=4, d_out=400, pass_steps=2, passes=9, chop=2, alarm=1e-12, fresh=9.0)
-        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
-        signs = []
-        for _ in range(10):
-            with torch.no_grad():
-                layer.crosspoints[:, :, -1] = 0
-            layer(torch.ones(1, 4)).sum().backward()  # x and d are 1: the tile would go down
-            optimizer.step()
-            mean = layer.tiles[-1].mean(0)
-            signs.append((mean.sign() * (mean.abs() > 0.5)).int().tolist())
-        down, up = [-1] * 4, [1] * 4
-        # 0: cleared after the read with which the sign flips.
-        there, back = [[0, 0, -1, -1], [1, 1, 0, 0]], [[0, 0, 1, 1], [-1, -1, 0, 0]]
-        assert signs == [down, down, *there, up, up, *back, down, down]
-
-    @pytest.mark.parametrize(("level", "turn"), [(0, 4), (1, 16)])
-    def test_a_level_is_cleared_when_its_sign_flips(self, level, turn):
-        layer = layer_of(d_in=2, d_out=2, pass_steps=1, passes=2, chop=4, alarm=1e-12)
-        layer.state["passes"].fill_(turn - 1)
-        first, last = layer.algorithm.span(level)
-        content = torch.tensor([[0.8, -0.8], [0.2, 0.0]])
-        with torch.no_grad():
-            layer.crosspoints[:, :, first:last] = content[:, :, None]
-        train(layer, 1, quiet=True)
-        after = torch.tensor([[0.8 - 0.9, -0.8 + 0.9], [0.2, 0.0]])
-        torch.testing.assert_close(layer.tiles[last - 1], after)
-        untouched = layer_of(d_in=2, d_out=2, pass_steps=1, passes=2, chop=4, alarm=1e-12)
-        untouched.state["passes"].fill_(turn)
-        with torch.no_grad():
-            untouched.crosspoints[:, :, first:last] = content[:, :, None]
-        train(untouched, 1, quiet=True)
-        torch.testing.assert_close(untouched.tiles[last - 1], content)
-
-    @staticmethod
-    def drift(chop, mean, up_down=0.0):
-        """Mean of the weight's tile after noise with this mean, evidence on biased devices."""
-        biased = rt.devices.SoftBounds(states=4, variation="none", up_down=up_down)
-        devices = [PLAIN] + [biased] * 5
-        layer = layer_of(
-            40, 40, devices, weight_tiles=1, levels=(2, 2), passes=2, pass_steps=1, chop=chop
-        )
-        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
-        g = torch.Generator().manual_seed(1)
-        total = 0.0
-        for k in range(128 * 6):  # level two flips every 64 passes
-            x, d = (torch.randn(4, 40, generator=g) + mean**0.5 for _ in range(2))
-            (layer(x) * d).sum().backward()
-            optimizer.step()
-            total += layer.tiles[0].mean().item() * (k >= 128) / (128 * 5)
-        return total
-
-    def test_a_bias_of_the_devices_cancels(self):
-        assert self.drift(0, 0.0, up_down=0.2) > 0.7
-        assert abs(self.drift(16, 0.0, up_down=0.2)) < 0.15
-
-    def test_a_mean_of_the_gradients_stays(self):
-        plain, chopped = self.drift(0, 0.05), self.drift(16, 0.05)
-        assert plain < -0.15  # down the gradient
-        assert chopped < 0.6 * plain
-
-
-class TestBlocks:
-    @staticmethod
-    def conv(**settings):
-        rule = rt.algorithms.CascadedResidualLearning(
-            rt.devices.SoftBounds(states=4), **TILES | {"pass_steps": 1, "passes": 1} | settings
-        )
-        layer = AnalogConv2d(2, 3, 3, bias=False, algorithm=rule, seed=0, scale=0.5)
-        layer.state["steps"].fill_(1000)  # past the first averages
-        layer.state["strength"].fill_(20.0)
-        return layer
-
-    @pytest.mark.parametrize("chop", [0, 3])
-    def test_blocks_of_a_mini_batch_are_as_if_they_came_alone(self, chop):
-        torch.manual_seed(0)
-        x, d = torch.randn(20, 4, 2, 6, 6), torch.randn(20, 4, 3, 4, 4)
-        whole, alone = self.conv(blocks=2, chop=chop), self.conv(chop=chop)
-        alone.load_state_dict(whole.state_dict() | {"fingerprint": alone.fingerprint})
-        for layer, cut in ((whole, 4), (alone, 2)):
-            optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
-            for xs, ds in zip(x, d, strict=True):
-                for a in range(0, 4, cut):
-                    (layer(xs[a : a + cut]) * ds[a : a + cut]).sum().backward()
-                optimizer.step()
-        assert torch.equal(whole.crosspoints, alone.crosspoints)
-        assert whole.tiles[0].abs().sum() > 0
-        assert whole.state["passes"].item() == alone.state["passes"].item() == 40
-        assert (whole.state["steps"].item(), alone.state["steps"].item()) == (1020, 1040)
-
-    def test_there_are_no_more_blocks_than_samples_and_none_in_a_linear_layer(self):
-        layer = self.conv(blocks=8)
-        (layer(torch.randn(3, 2, 6, 6))).sum().backward()
-        rt.AnalogSGD(layer.parameters(), lr=0.1).step()
-        assert layer.state["passes"].item() == 3
-        linear = layer_of(pass_steps=1, blocks=8)
-        train(linear, 5)
-        assert linear.state["passes"].item() == 5
-
-    def test_reads_are_counted_and_told_beforehand(self):
-        rule = {"chop": 4, "passes": 2, "levels": (2, 2), "gradient_tiles": 2}
-        for blocks, vectors in ((1, 1), (2, 16)):
-            layer = self.conv(blocks=blocks, **rule)
-            optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
-            for _ in range(64):
-                (layer(torch.randn(2, 2, 6, 6))).sum().backward()
-                optimizer.step()
-            told = layer.algorithm.reads(rt.cost.Layer(3, 18, batch=2, vectors=vectors))
-            assert layer.transfers.sum().item() == pytest.approx(told * 128, rel=0.01), blocks
-        linear = rt.cost.Layer(3, 18, batch=2, vectors=1)
-        assert self.conv(blocks=2).algorithm.reads(linear) == self.conv().algorithm.reads(linear)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from itertools import accumulate
 
 import numpy as np
 
-from resitile.algorithms.auto_schedule import forgets, stage_at
+from resitile.algorithms.auto_schedule import stage_at
 from resitile.algorithms.base import Algorithm, State, check_number
 from resitile.algorithms.evidence import (
     blocks_of,
     columns_due,
     counters,
     gate_of,
+    half,
     opened,
     remember,
     renewing_step,
@@ -23,7 +24,6 @@ from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
 _LITTLE = 0.25  # share of its reach from which on a tile is cleared by pulses when its sign flips
-_MOST = 31  # pulses that one write sends to a device at most, as in a train of the gradient
 
 
 class CascadedResidualLearning(
@@ -78,11 +78,14 @@ class CascadedResidualLearning(
             common, so the gates open more often, to noise as well (docs/method.md): the weight
             moves about twice as often, and as often in the right direction as before.
         chop: passes after which the first level and the gradient tiles change the sign with which
-            they store, level l (from 0) after chop * passes**(2 l); 0 is never. What a tile then
-            holds is cleared by half a device, where it is more than a quarter of its reach.
+            they store, level l (from 0) after chop * passes**(2 l); 0 is never. Devices that hold
+            more than a quarter of their reach are then pulsed back by half a device, which clears
+            full ones and turns the others over. The last level may flip too rarely to matter, it
+            adds least; the others should flip several times while a tile is trained.
         blocks: into how many blocks of whole samples a mini-batch of a convolution is cut, at
             least 1. A block is to the tiles what a mini-batch is else: a convolution, whose samples
-            are many vectors, so has its columns read more often than a linear layer.
+            are many vectors, so has its columns read, and its weights decided on, more often than
+            a linear layer. One with a single patch a sample is not cut.
         settle: what is left of `alarm` at the end of a stage, as a share, in (0, 1]: the gates
             close while a tile is trained, so that it is not left full of noise. The last stage
             follows the learning rate only.
@@ -268,7 +271,8 @@ class CascadedResidualLearning(
         """Columns read per sample.
 
         All of them in every pass, levels `passes` times rarer, and tiles that are cleared. Passes
-        come with mini-batches, or their blocks where a sample is several vectors.
+        come with mini-batches, or their blocks where a sample is several vectors (which is taken
+        for a convolution).
         """
         reads = sum(self.passes**-k for k in range(len(self.levels) + 1))
         if self.chop:
@@ -291,8 +295,3 @@ class CascadedResidualLearning(
             tiles=self.count,
             visible=self.visible,
         )
-
-
-def half(device: Device) -> int:
-    """Pulses that renew about half a device: 1 at 4 states, 5 at 20."""
-    return min(max(round(0.5 / forgets(device)), 1), _MOST)

@@ -13,6 +13,7 @@ from resitile.devices import Device
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
+_MOST = 31  # pulses that one write sends to a device at most, as in a train of the gradient
 _WINDOW = 100  # mini-batches over which the strength of gradients is averaged
 
 
@@ -74,7 +75,7 @@ def renewing_step(
         weight: the tiles.
         state: `steps` mini-batches so far, this one included; `strength`, the mean pulses per
             device of the last tile and mini-batch that a step of 1 would bring, is kept here.
-        batch: measured vectors.
+        batch: measured vectors; a block of a mini-batch counts as one.
         renewals: one is 1 / D pulses.
         n: a tile that takes gradients.
     """
@@ -96,6 +97,11 @@ def _whole_step(sources: Sequence[Device], target: Device) -> float:
     spreads = [spread_of(device) * (device.w_max - device.w_min) / 2 for device in sources]
     mean = math.sqrt(3) / 2 * math.hypot(*spreads)
     return target.dw_min / (forgets(target) * mean)
+
+
+def half(device: Device) -> int:
+    """Pulses that renew about half a device: 1 at 4 states, 5 at 20."""
+    return min(max(round(0.5 / forgets(device)), 1), _MOST)
 
 
 def remember(
@@ -125,7 +131,7 @@ def opened(
 
 
 def blocks_of(batch: Sequence[Vectors], count: int) -> list[Sequence[Vectors]]:
-    """A mini-batch of a convolution in `count` blocks of whole samples; one of vectors stays."""
+    """A mini-batch of a convolution in `count` blocks of samples; one vector a sample stays."""
     samples = batch[0].d.shape[0]
     count = min(count, samples) if batch[0].d.shape[2] > 1 else 1
     if count == 1:
