@@ -5,7 +5,7 @@ import torch
 
 import resitile as rt
 from resitile.nn import AnalogConv2d
-from tests.unit.test_cascaded_residual import PLAIN, TILES, layer_of, train
+from tests.cascades import PLAIN, TILES, layer_of, train
 
 
 class TestChopping:
@@ -74,7 +74,7 @@ class TestChopping:
         return late.mean().item(), late.square().mean().sqrt().item()
 
     def test_a_bias_of_the_devices_cancels(self):
-        """At every time, not only on average: it does not swing with the flips."""
+        """In square, too, not only on average: it does not swing with the flips."""
         assert self.drift(0, 0.0, up_down=0.2)[0] > 0.7
         mean, size = self.drift(16, 0.0, up_down=0.2)
         assert abs(mean) < 0.15

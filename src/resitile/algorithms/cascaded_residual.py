@@ -64,7 +64,7 @@ class CascadedResidualLearning(
         refill: how much of a device of the first level one pass renews, in (0, 1]; sets the step
             of transfers. Later levels get half a device, one pulse at 4 states.
         passes: writes to a level between two reads of it, at least 1. A weight is decided on every
-            pass_steps * passes**len(levels) mini-batches.
+            pass_steps * passes**len(levels) mini-batches (or `blocks` of one).
         alarm: share of decisions that noise alone would let pass each gate, in (0, 1), if its
             tiles had long been pulsed at random by half a device at a time. It falls with the
             learning rate, as a share of the largest so far (so a rising one changes nothing): for
@@ -201,7 +201,8 @@ class CascadedResidualLearning(
             target = self.span(0)[0] + done % self.levels[0]
             remember(weight, target, chosen, self.refill, self.gradient_tiles)
             self._decide(weight, done, chosen, int(state["stage"][0]), alarm)
-            self._flip(weight, done, chosen)
+            if self.chop:
+                self._flip(weight, done, chosen)
 
     def _settled(self, state: State) -> float:
         """How far the gates have closed in the course of a stage; the last one has no end."""
@@ -221,7 +222,7 @@ class CascadedResidualLearning(
 
     def _period(self, level: int) -> int:
         """Passes between two flips of a level's sign."""
-        return self.chop * int(self.passes) ** (2 * level)
+        return self.chop * self.passes ** (2 * level)
 
     def _decide(
         self, weight: Composite, turn: int, columns: np.ndarray, stage: int, alarm: float
@@ -246,15 +247,13 @@ class CascadedResidualLearning(
     def _flip(self, weight: Composite, turn: int, columns: np.ndarray) -> None:
         """Clear the levels whose sign flips after pass `turn`; with the first, gradient tiles."""
         for level in range(len(self.levels)):
-            if not self.chop or (turn + 1) % self._period(level):
+            if (turn + 1) % self._period(level):  # a multiple of those before
                 return
             first, last = self.span(level)
             for n in range(first, self.count if level == 0 else last):
                 device = weight.tiles[n].device
-                some = _LITTLE * (device.w_max - device.w_min) / 2
-                held = weight.read_sum(n, n + 1, columns)
-                full = (np.sign(held) * (np.abs(held) > some)).astype(np.float32)
-                self._renew(weight, n, columns, -full)
+                little = _LITTLE * (device.w_max - device.w_min) / 2
+                self._renew(weight, n, columns, -opened(weight, n, n + 1, columns, little))
 
     def _renew(self, weight: Composite, n: int, columns: np.ndarray, pulses: np.ndarray) -> None:
         send_pulses(weight, n, columns, pulses, half(weight.tiles[n].device))
