@@ -259,23 +259,39 @@ def test_a_sum_of_tiles_is_one_read():
     np.testing.assert_array_equal(composite.weight, w[:, :, 0])
 
 
-def test_several_columns_at_once_are_the_same_as_one_after_the_other():
-    changes = np.random.default_rng(1).normal(size=(4, 3)).astype(np.float32)
-    made = []
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(
+    ("shape", "columns"),
+    [
+        ((3, 6), [5, 0, 1, 5]),
+        ((40, 300), [*range(3, 290, 2), *range(100)]),  # several blocks, columns twice
+        ((300, 80), [*range(80)]),  # for two threads
+    ],
+)
+def test_several_columns_at_once_are_the_same_as_one_after_the_other(shape, columns, threads):
+    rng = np.random.default_rng(1)
+    changes = rng.normal(size=(len(columns), shape[0])).astype(np.float32)
+    changes[0] = 0
+    device = rt.devices.SoftBounds(states=8, cycle_noise="additive")
+    made, before = [], rt.get_num_threads()
     for at_once in (True, False):
-        w = np.zeros((3, 6, 1), np.float32)
+        arrays = [np.zeros((*shape, 2), np.float32), np.zeros((*shape, 2), np.int32)]
+        weight, counts = np.zeros(shape, np.float32), np.zeros((3, 2), np.int64)
         composite = Composite(
-            [Tile(rt.devices.SoftBounds(states=8), 0)], w, np.zeros((3, 6), np.float32), gamma=0.5,
-            scale=1.0, seed=3, counts=np.zeros((3, 1), np.int64),
+            [Tile(device, n) for n in range(2)], arrays[0], weight, gamma=0.5, scale=1.0, seed=3,
+            counts=counts, wear=arrays[1],
         )  # fmt: skip
-        columns = np.array([5, 0, 1, 5])
         if at_once:
-            composite.write_columns(0, columns, changes, 0.3)
+            rt.set_num_threads(threads)
+            composite.write_columns(1, np.array(columns), changes, 0.3)
+            rt.set_num_threads(before)
         else:
             for column, change in zip(columns, changes, strict=True):
-                composite.write_column(0, int(column), change, 0.3)
-        made.append((w, composite.pulses.copy(), composite.updates.copy()))
-    assert (made[0][0] != 0).any()
+                composite.write_column(1, column, change, 0.3)
+        assert arrays[1].sum() == counts[1].sum() > 0
+        made.append((*arrays, weight, counts))
+    assert (made[0][0][..., 1] > 0).any() and (made[0][0][..., 1] < 0).any()
+    assert not made[0][0][..., 0].any()
     for one, other in zip(*made, strict=True):
         np.testing.assert_array_equal(one, other)
 

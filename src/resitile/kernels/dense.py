@@ -76,15 +76,16 @@ def pulse_rows(
     step_down = np.empty(d_in, dtype=np.float32)
     chosen = np.empty(d_in, dtype=np.uint32)
     levels = np.empty(d_in, dtype=np.uint16)
+    row = np.empty(d_in, dtype=np.float32)  # side by side, not a tile's stack apart
     pulses = np.int64(0)
     keys = np.empty(lengths.size, dtype=np.uint64)
     for v in range(lengths.size):
         keys[v] = below(key, first + v + 1)
     for i in range(low, high):
         at = row0 + i
-        row = tiles[at, :, t]
         device = np.uint64(at * d_in)
         for j in range(d_in):
+            row[j] = tiles[at, j, t]
             p, step_up[j], step_down[j] = crosspoint(law, spec, device_key, at * d_in + j, table)
             for k in range(len(p)):
                 own[k, j] = p[k]
@@ -124,6 +125,8 @@ def pulse_rows(
                             )  # fmt: skip
                 word >>= ONE
                 b += 1
+        for j in range(d_in):
+            tiles[at, j, t] = row[j]
         if coefficients[t] != 0:
             for j in range(d_in):
                 refresh(tiles[at], coefficients, weight[at], j)

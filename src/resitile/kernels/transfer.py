@@ -7,11 +7,16 @@ the outer product is one-hot.
 import numpy as np
 from numba import njit
 
+from resitile.kernels import burst
 from resitile.kernels.crosspoint import crosspoint, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
-from resitile.kernels.lines import line_bits, row_key, threshold, train
-from resitile.kernels.random import COLUMNS, below, cycle_noise
+from resitile.kernels.lines import MAX_BITS, line_bits, list_hits, row_key, threshold, train
+from resitile.kernels.random import COLUMNS, below, cycle_noise, halves, line_draw
 from resitile.kernels.update import ONE, refresh, slot_key
+from resitile.kernels.words import larger_magnitude, trailing_zeros
+
+_BLOCK = 1 << 13  # crosspoints
+_LIST = 1024  # devices listed before their pulses are sent
 
 
 @njit(inline="always")
@@ -52,7 +57,65 @@ def read_columns(sources, tiles, first, last, columns, out):
             out[k, i] = total
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
+def _largest(change, scratch):
+    """max_i |change[i]|; `scratch` is (1,) float32."""
+    most, bits = np.int32(0), change.view(np.int32)
+    for i in range(bits.size):
+        most = larger_magnitude(most, bits[i])
+    scratch.view(np.int32)[0] = most
+    return scratch[0]
+
+
+@njit(nogil=True, error_model="numpy")  # not inlined, as what follows: it compiles faster
+def _limits(change, scale, k, limits):
+    """Column k of `limits`: `threshold` of each change, below 0 where the change is."""
+    for i in range(np.uint64(change.size)):
+        limit = threshold(change[i], scale)
+        limits[i, k] = limit if change[i] > 0 else -limit
+
+
+@njit(cache=True, nogil=True)  # a function of its own: the compiler then sees it can vectorise
+def _hits(law, low, high, limits, b, now, flags):
+    """Bytes of 1 in `flags` where a device of the block gets a pulse in slot b."""
+    for i in range(limits.shape[0]):
+        row, hit = limits[i], flags[i]
+        for k in range(hit.size):
+            fires = line_draw(low[k], high[k], i * MAX_BITS + b) < abs(row[k])
+            hit[k] = fires & now[k]
+
+
+@njit(nogil=True, error_model="numpy")
+def _list_devices(found, limits, columns, d_in, devices, which):
+    """List the devices of `found`, numbers in the block, see `burst.append`: (ups, downs).
+
+    `which` gets their columns' numbers in the block, at the same places.
+    """
+    inner, flat = np.uint64(limits.shape[1] - 1), limits.reshape(-1)
+    shift = trailing_zeros(inner + np.uint64(1))  # the width is a power of 2
+    front, back = np.uint64(0), np.uint64(0)
+    last = np.uint64(devices.size - 1)
+    for m in range(np.uint64(found.size)):
+        place = np.uint64(found[m])
+        row, k = place >> shift, place & inner
+        device = row * np.uint64(d_in) + np.uint64(columns[k])
+        devices[front], which[front] = device, k  # both ends are written, one of them counts
+        devices[last - back], which[last - back] = device, k
+        rises = flat[place] > 0
+        front += np.uint64(rises)
+        back += np.uint64(not rises)
+    return np.int64(front), np.int64(back)
+
+
+@njit(inline="always")
+def _draw_noise(table, keys, b, lists, which, begin, end):
+    """The noise of listed devices, each in slot b of its own column."""
+    devices, _, _, noise, _ = lists
+    for e in range(np.uint64(begin), np.uint64(end)):
+        noise[e] = cycle_noise(table, slot_key(keys[which[e]], b), devices[e])
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def pulse_columns(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     columns, changes, lr, bits, manage, manage_length,
@@ -60,43 +123,66 @@ def pulse_columns(
     """Add about lr * changes[k] to column columns[k], one after the other, by pulses: transfers.
 
     Each is an update of its own: number `step`, step + 1, ... Returns the pulses fired.
+
+    A block of columns is worked on together, row by row, for the devices of one column lie far
+    apart in memory. No device is in two of them, so their order does not matter.
     """
-    d_in = tiles.shape[1]
-    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    pulses = 0
-    for k in range(columns.size):
-        column, change = columns[k], changes[k]
-        d_max = np.float32(0)
-        for i in range(change.size):
-            d_max = max(d_max, abs(change[i]))
-        length, row_scale, column_scale = train(
-            lr, 1.0, d_max, spec[DW_MIN], bits, manage, manage_length
-        )
-        if length == 0:
-            continue
-        vector_key = below(below(updates, step + k), 1)
-        limit = threshold(np.float32(1), column_scale)
-        # The column line draws as line 0 of its side: it is the only one that can fire.
-        open_slots = line_bits(below(vector_key, 2), 0, limit, length)
-        if open_slots == 0:
-            continue
-        slot0 = slot_key(vector_key, 0)
-        for i in range(change.size):
-            limit = threshold(change[i], row_scale)
-            word = open_slots & line_bits(row_key(vector_key), i, limit, length)
-            if word == 0:
-                continue
-            device = i * d_in + column
-            own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
-            tiles[i, column, t], fired_here = _send(
-                law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, cycle, additive,
-                table, vector_key, slot0, device, word,
-            )  # fmt: skip
-            pulses += fired_here
-            if wear.size:
-                wear[i, column, t] += fired_here
-            if coefficients[t] != 0:
-                refresh(tiles[i], coefficients, weight[i], column)
+    d_out, d_in, stack = tiles.shape
+    flat, flat_weight = tiles.reshape(d_out * d_in, stack), weight.reshape(-1)
+    width = 8
+    while width < columns.size and 2 * width * d_out <= _BLOCK:
+        width *= 2
+    keys, open_slots = np.empty(width, dtype=np.uint64), np.zeros(width, dtype=np.uint32)
+    low, high = np.empty(width, dtype=np.uint32), np.empty(width, dtype=np.uint32)
+    limits, now = np.zeros((d_out, width), dtype=np.float32), np.empty(width, dtype=np.uint8)
+    flags = np.zeros(d_out * width // 8, dtype=np.uint64)
+    found = np.empty(d_out * width, dtype=np.uint32)
+    lists = burst.scratch(law, _LIST)
+    which, scratch = np.empty(_LIST, dtype=np.uint32), np.empty(1, dtype=np.float32)
+    pulses, begin, end = 0, 0, 0
+    while begin < columns.size:
+        longest = 0
+        while end < columns.size and end - begin < width:
+            if end > begin and columns[end] <= columns[end - 1]:
+                break  # perhaps one of the block once more
+            k = end - begin
+            keys[k] = below(below(updates, step + end), 1)
+            low[k], high[k] = halves(row_key(keys[k]))
+            length, row_scale, column_scale = train(
+                lr, 1.0, _largest(changes[end], scratch), spec[DW_MIN], bits, manage, manage_length
+            )
+            # The column line draws as line 0 of its side: it is the only one that can fire.
+            limit = threshold(np.float32(1), column_scale)
+            open_slots[k] = line_bits(below(keys[k], 2), 0, limit, length)
+            if open_slots[k]:
+                _limits(changes[end], row_scale, np.uint64(k), limits)
+                longest = max(longest, length)
+            end += 1
+        size = end - begin
+        for b in range(longest):
+            for k in range(size):
+                now[k] = (open_slots[k] >> np.uint32(b)) & ONE
+            _hits(
+                law, low, high, limits, b, now, flags.view(np.uint8).reshape(d_out, width)[:, :size]
+            )
+            count = list_hits(flags, found)
+            for first in range(0, count, _LIST):
+                ups, downs = _list_devices(
+                    found[first : min(first + _LIST, count)], limits, columns[begin:end], d_in,
+                    lists[0], which,
+                )  # fmt: skip
+                _draw_noise(table, keys, b, lists, which, 0, ups)
+                _draw_noise(table, keys, b, lists, which, _LIST - downs, _LIST)
+                if wear.size:
+                    for place in found[first : first + ups + downs]:
+                        wear[place // width, columns[begin + place % width], t] += 1
+                burst.send(
+                    law, spec, table, device_key, flat, t, coefficients, flat_weight, lists, ups,
+                    downs,
+                )  # fmt: skip
+            pulses += count
+        flags[:] = 0
+        begin = end
     return pulses
 
 

@@ -20,6 +20,7 @@ _DENSE = 2.0  # expected pulses per device, and
 _DENSE_LINE = 0.4  # per line, from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
+_SPLIT_WRITE = 1 << 14  # crosspoints from which a write of columns is
 _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
 
 
@@ -253,10 +254,20 @@ class Composite:
             ConfigError: if a column does not exist.
         """
         self._check_columns(columns)
-        self.pulses[n] += transfer.pulse_columns(
-            *self._physics[n], *self._next(n, 1, columns.size), self.w, n, self.coefficients,
-            self.weight, self.wear, columns, changes, float(lr), *train.arguments,
-        )  # fmt: skip
+        key, step = self._next(n, 1, columns.size)
+
+        def write(begin: int, end: int) -> int:
+            return transfer.pulse_columns(  # type: ignore[no-any-return]
+                *self._physics[n], key, step + begin, self.w, n, self.coefficients, self.weight,
+                self.wear, columns[begin:end], changes[begin:end], float(lr), *train.arguments,
+            )  # fmt: skip
+
+        parts = min(get_num_threads(), columns.size) if changes.size >= _SPLIT_WRITE else 1
+        if parts > 1 and np.all(columns[1:] > columns[:-1]):  # no column twice
+            ranges = _ranges(columns.size, parts)
+            self.pulses[n] += sum(run([partial(write, *part) for part in ranges]))
+        else:
+            self.pulses[n] += write(0, columns.size)
 
     def write(
         self,
