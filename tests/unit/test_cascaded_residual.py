@@ -248,7 +248,6 @@ def test_gates_in_a_row_tell_a_drift_from_noise_better_than_one():
         ({"settle": 0}, "settle must be above 0, got 0"),
         ({"settle": 2}, r"settle must be a number in \[0, 1\], got 2"),
         ({"blocks": 0}, "blocks must be a whole number of at least 1, got 0"),
-        ({"linear_blocks": 0}, "linear_blocks must be a whole number of at least 1, got 0"),
         ({"levels": []}, r"levels must be .* got \[\]"),
         ({"levels": 3}, "levels must be .* got 3"),
         ({"levels": "23"}, "levels must be .* got '23'"),

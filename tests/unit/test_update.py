@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 import resitile as rt
 from resitile.errors import ConfigError, UpdateError
-from resitile.tiles import PulseTrain, Tile, composite
+from resitile.kernels.law import sources
+from resitile.kernels.lines import mean_product
+from resitile.tiles import PulseTrain, Tile, composite, patches
 
 
 @pytest.fixture
@@ -297,3 +299,21 @@ class TestRefusals:
     def test_unknown_path(self):
         with pytest.raises(ConfigError, match='"auto", "event" or "dense"'):
             rt.pulsed_update(self.W, self.X, self.D, self.DEVICE, lr=0.1, seed=0, path="fast")
+
+
+@pytest.mark.parametrize("batch", [1, 3, 40])
+def test_the_strength_of_a_mini_batch_is_that_of_its_vectors(batch):
+    """`auto` picks some of them; where there are few it picks all."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(batch, 2, 6, 5)).astype(np.float32)
+    d = rng.normal(size=(batch, 4, 1, 2)).astype(np.float32)
+    (v,) = patches(x, d, kernel=(3, 2), stride=(2, 2), dilation=(2, 1))
+    assert v.d.shape == (batch, 4, v.starts.size)
+    x_mean = np.abs(v.x[:, v.starts[:, None] + v.offset]).mean(2)
+    product = x_mean * np.abs(v.d).mean(1)
+    found = mean_product(sources(), v.x, v.starts, v.offset, v.d)
+    if batch <= 3:
+        assert found == pytest.approx(product.mean(), rel=1e-6)
+    else:
+        assert product.min() < found < product.max()
+        assert found == pytest.approx(product.mean(), rel=0.3)

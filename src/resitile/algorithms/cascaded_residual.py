@@ -83,9 +83,9 @@ class CascadedResidualLearning(
             full ones and turns the others over. The last level may flip too rarely to matter, it
             adds least; the others should flip several times while a tile is trained.
         blocks: into how many blocks of whole samples a mini-batch of a convolution is cut, at
-            least 1. A block is to the tiles what a mini-batch is else, so columns are read, and
-            weights decided on, more often: a pass for many vectors loses most of what they say.
-        linear_blocks: the same for layers with one vector a sample, where passes cost more.
+            least 1. A block is to the tiles what a mini-batch is else: a convolution, whose samples
+            are many vectors, so has its columns read, and its weights decided on, more often than
+            a linear layer. One with a single patch a sample is not cut.
         settle: what is left of `alarm` at the end of a stage, as a share, in (0, 1]: the gates
             close while a tile is trained, so that it is not left full of noise. The last stage
             follows the learning rate only.
@@ -106,7 +106,6 @@ class CascadedResidualLearning(
     gradient_tiles: int = 1
     chop: int = 0
     blocks: int = 1
-    linear_blocks: int = 1
     settle: float = 1.0
 
     def validate(self) -> None:
@@ -127,7 +126,7 @@ class CascadedResidualLearning(
                 f"weight_tiles, levels and gradient_tiles make {self.count} tiles, at most are 64; "
                 "lower one of them"
             )
-        for name in ("passes", "stage_steps", "blocks", "linear_blocks"):
+        for name in ("passes", "stage_steps", "blocks"):
             check_number(name, getattr(self, name), 1, whole=True)
         check_number("chop", self.chop, 0, whole=True)
         check_number("pass_steps", self.pass_steps, 1)
@@ -181,12 +180,8 @@ class CascadedResidualLearning(
         state["largest"][0] = max(float(state["largest"][0]), lr)
         state["stage"][0] = stage_at(int(state["steps"][0]), self.stage_steps, self.visible - 1)
         alarm = self.alarm * lr / float(state["largest"][0]) * self._settled(state)
-        for block in blocks_of(batch, self._blocks(batch[0].d.shape[2])):
+        for block in blocks_of(batch, self.blocks):
             self._gather(weight, state, block, alarm)
-
-    def _blocks(self, vectors: float) -> int:
-        """Blocks of a mini-batch whose samples are so many vectors."""
-        return self.blocks if vectors > 1 else self.linear_blocks
 
     def _gather(
         self, weight: Composite, state: State, batch: Sequence[Vectors], alarm: float
@@ -282,7 +277,7 @@ class CascadedResidualLearning(
         if self.chop:
             cleared = [size / self._period(n) for n, size in enumerate(self.levels)]
             reads += sum(cleared) + self.gradient_tiles / self.chop
-        passes = min(self._blocks(layer.vectors), layer.batch) / self.pass_steps
+        passes = (min(self.blocks, layer.batch) if layer.vectors > 1 else 1) / self.pass_steps
         return float(reads * passes * layer.d_in / layer.batch)
 
     def work(self, layer: Layer, reads: float) -> Work:

@@ -131,9 +131,9 @@ def opened(
 
 
 def blocks_of(batch: Sequence[Vectors], count: int) -> list[Sequence[Vectors]]:
-    """A mini-batch in `count` blocks of samples, at most as many as there are samples."""
+    """A mini-batch of a convolution in `count` blocks of samples; one vector a sample stays."""
     samples = batch[0].d.shape[0]
-    count = min(count, samples)
+    count = min(count, samples) if batch[0].d.shape[2] > 1 else 1
     if count == 1:
         return [batch]
     ends = [samples * k // count for k in range(count + 1)]

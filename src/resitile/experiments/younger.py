@@ -6,6 +6,5 @@ YOUNGER = {
     "algorithm.gradient_tiles": 1,
     "algorithm.chop": 0,
     "algorithm.blocks": 1,
-    "algorithm.linear_blocks": 1,
     "algorithm.settle": 1.0,
 }

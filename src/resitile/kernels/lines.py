@@ -18,6 +18,7 @@ _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires fo
 _RARE = np.float32(2**29)  # a line fires with a chance below 1/8
 _INFINITY = np.int32(0x7F800000)
 MAX_BITS = 32  # a line's train is one 32-bit word
+_PICKED = 16  # vectors from which the strength of a mini-batch is estimated
 
 
 @njit(inline="always")
@@ -260,3 +261,21 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
                     row[r] = plane[starts[first] + r * stride]
     _max_lines(d.view(np.int32), bits[1])
     return _summary(largest)
+
+
+@njit(cache=True, nogil=True)
+def mean_product(sources, x, starts, offset, d):
+    """The mean of mean |x| times mean |d| over some of the vectors; arguments as above."""
+    vectors, patches = d.shape[0] * d.shape[2], d.shape[2]
+    picked = min(_PICKED, vectors)
+    total = 0.0
+    for k in range(picked):
+        v = k * (vectors - 1) // max(picked - 1, 1)
+        n, p = v // patches, v % patches
+        x_sum, d_sum = 0.0, 0.0
+        for j in range(offset.size):
+            x_sum += abs(x[n, starts[p] + offset[j]])
+        for i in range(d.shape[1]):
+            d_sum += abs(d[n, i, p])
+        total += x_sum / offset.size * (d_sum / d.shape[1])
+    return total / picked

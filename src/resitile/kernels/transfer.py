@@ -107,6 +107,28 @@ def _list_devices(found, limits, columns, d_in, devices, which):
     return np.int64(front), np.int64(back)
 
 
+@njit(nogil=True, error_model="numpy")
+def _prepare(
+    updates, step, changes, lr, dw_min, bits, manage, manage_length, keys, low, high, open_slots,
+    limits,
+):  # fmt: skip
+    """Keys, slots in which the column lines fire, and limits of a block; its longest train."""
+    longest, scratch = 0, np.empty(1, dtype=np.float32)
+    for k in range(changes.shape[0]):
+        keys[k] = below(below(updates, step + k), 1)
+        low[k], high[k] = halves(row_key(keys[k]))
+        length, row_scale, column_scale = train(
+            lr, 1.0, _largest(changes[k], scratch), dw_min, bits, manage, manage_length
+        )
+        # The column line draws as line 0 of its side: it is the only one that can fire.
+        limit = threshold(np.float32(1), column_scale)
+        open_slots[k] = line_bits(below(keys[k], 2), 0, limit, length)
+        if open_slots[k]:
+            _limits(changes[k], row_scale, np.uint64(k), limits)
+            longest = max(longest, length)
+    return longest
+
+
 @njit(inline="always")
 def _draw_noise(table, keys, b, lists, which, begin, end):
     """The noise of listed devices, each in slot b of its own column."""
@@ -132,57 +154,45 @@ def pulse_columns(
     width = 8
     while width < columns.size and 2 * width * d_out <= _BLOCK:
         width *= 2
-    keys, open_slots = np.empty(width, dtype=np.uint64), np.zeros(width, dtype=np.uint32)
+    keys, open_slots = np.empty(width, dtype=np.uint64), np.empty(width, dtype=np.uint32)
     low, high = np.empty(width, dtype=np.uint32), np.empty(width, dtype=np.uint32)
     limits, now = np.zeros((d_out, width), dtype=np.float32), np.empty(width, dtype=np.uint8)
-    flags = np.zeros(d_out * width // 8, dtype=np.uint64)
+    eights = np.empty(d_out * width // 8, dtype=np.uint64)
+    flags = eights.view(np.uint8).reshape(d_out, width)
     found = np.empty(d_out * width, dtype=np.uint32)
-    lists = burst.scratch(law, _LIST)
-    which, scratch = np.empty(_LIST, dtype=np.uint32), np.empty(1, dtype=np.float32)
-    pulses, begin, end = 0, 0, 0
+    lists, which = burst.scratch(law, _LIST), np.empty(_LIST, dtype=np.uint32)
+    pulses, begin = 0, 0
     while begin < columns.size:
-        longest = 0
-        while end < columns.size and end - begin < width:
-            if end > begin and columns[end] <= columns[end - 1]:
-                break  # perhaps one of the block once more
-            k = end - begin
-            keys[k] = below(below(updates, step + end), 1)
-            low[k], high[k] = halves(row_key(keys[k]))
-            length, row_scale, column_scale = train(
-                lr, 1.0, _largest(changes[end], scratch), spec[DW_MIN], bits, manage, manage_length
-            )
-            # The column line draws as line 0 of its side: it is the only one that can fire.
-            limit = threshold(np.float32(1), column_scale)
-            open_slots[k] = line_bits(below(keys[k], 2), 0, limit, length)
-            if open_slots[k]:
-                _limits(changes[end], row_scale, np.uint64(k), limits)
-                longest = max(longest, length)
-            end += 1
-        size = end - begin
+        size = 1  # until a column comes that may be in the block already
+        while size < min(width, columns.size - begin) and (
+            columns[begin + size] > columns[begin + size - 1]
+        ):
+            size += 1
+        block = columns[begin : begin + size]
+        longest = _prepare(
+            updates, step + begin, changes[begin : begin + size], lr, spec[DW_MIN], bits, manage,
+            manage_length, keys, low, high, open_slots, limits,
+        )  # fmt: skip
+        flags[:, size:] = 0
         for b in range(longest):
             for k in range(size):
                 now[k] = (open_slots[k] >> np.uint32(b)) & ONE
-            _hits(
-                law, low, high, limits, b, now, flags.view(np.uint8).reshape(d_out, width)[:, :size]
-            )
-            count = list_hits(flags, found)
+            _hits(law, low, high, limits, b, now, flags[:, :size])
+            count = list_hits(eights, found)
             for first in range(0, count, _LIST):
-                ups, downs = _list_devices(
-                    found[first : min(first + _LIST, count)], limits, columns[begin:end], d_in,
-                    lists[0], which,
-                )  # fmt: skip
+                some = found[first : min(first + _LIST, count)]
+                ups, downs = _list_devices(some, limits, block, d_in, lists[0], which)
                 _draw_noise(table, keys, b, lists, which, 0, ups)
                 _draw_noise(table, keys, b, lists, which, _LIST - downs, _LIST)
-                if wear.size:
-                    for place in found[first : first + ups + downs]:
-                        wear[place // width, columns[begin + place % width], t] += 1
                 burst.send(
                     law, spec, table, device_key, flat, t, coefficients, flat_weight, lists, ups,
                     downs,
                 )  # fmt: skip
+                if wear.size:
+                    for place in some:
+                        wear[place // width, block[place % width], t] += 1
             pulses += count
-        flags[:] = 0
-        begin = end
+        begin += size
     return pulses
 
 

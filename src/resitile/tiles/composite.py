@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from resitile.errors import ConfigError
-from resitile.kernels import dense, events, transfer, update
+from resitile.kernels import dense, events, lines, transfer, update
 from resitile.kernels.keys import stream, update_key, update_stream
 from resitile.kernels.law import DW_MIN, sources
 from resitile.kernels.threads import get_num_threads, run
@@ -125,12 +125,8 @@ class Composite:
         most = vectors.most * lr / self._dw_min[n]
         if most < 4 * _DENSE:  # far from dense: a quarter of the most is near enough
             return most / 4
-        picked = np.linspace(0, len(vectors) - 1, min(16, len(vectors))).astype(np.int64)
-        where = np.divmod(picked, vectors.starts.size)
-        x = vectors.x[where[0][:, None], vectors.starts[where[1]][:, None] + vectors.offset]
-        d = vectors.d[where[0], :, where[1]]
-        mean = float(np.mean(np.abs(x).mean(1) * np.abs(d).mean(1)))
-        return lr * mean * len(vectors) / self._dw_min[n]
+        mean = lines.mean_product(sources(), vectors.x, vectors.starts, vectors.offset, vectors.d)
+        return float(lr * mean * len(vectors) / self._dw_min[n])
 
     def _pulse_events(self, n: int, v: Vectors, lr: float, train: PulseTrain, parts: int) -> int:
         arguments = (
