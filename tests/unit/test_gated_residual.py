@@ -265,6 +265,7 @@ def test_a_sum_of_tiles_is_one_read():
     [
         ((3, 6), [5, 0, 1, 5]),
         ((40, 300), [*range(3, 290, 2), *range(100)]),  # several blocks, columns twice
+        ((3, 700), [*range(700)]),  # a wide one
         ((300, 80), [*range(80)]),  # for two threads
     ],
 )

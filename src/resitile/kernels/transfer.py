@@ -154,8 +154,8 @@ def pulse_columns(
     width = 8
     while width < columns.size and 2 * width * d_out <= _BLOCK:
         width *= 2
-    keys, open_slots = np.empty(width, dtype=np.uint64), np.empty(width, dtype=np.uint32)
-    low, high = np.empty(width, dtype=np.uint32), np.empty(width, dtype=np.uint32)
+    keys, words = np.empty(width, dtype=np.uint64), np.empty((3, width), dtype=np.uint32)
+    low, high, open_slots = words[0], words[1], words[2]
     limits, now = np.zeros((d_out, width), dtype=np.float32), np.empty(width, dtype=np.uint8)
     eights = np.empty(d_out * width // 8, dtype=np.uint64)
     flags = eights.view(np.uint8).reshape(d_out, width)

@@ -258,7 +258,7 @@ class Composite:
                 self.wear, columns[begin:end], changes[begin:end], float(lr), *train.arguments,
             )  # fmt: skip
 
-        parts = min(get_num_threads(), columns.size) if changes.size >= _SPLIT_WRITE else 1
+        parts = 1 if changes.size < _SPLIT_WRITE else min(get_num_threads(), columns.size)
         if parts > 1 and np.all(columns[1:] > columns[:-1]):  # no column twice
             ranges = _ranges(columns.size, parts)
             self.pulses[n] += sum(run([partial(write, *part) for part in ranges]))
