@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import resitile as rt
-from resitile.tiles import PulseTrain, Tile
+from resitile.tiles import Composite, PulseTrain, Tile
 from tests.helpers import assert_covariance, assert_mean, assert_variance
 
 X = np.array([1.0, -0.5, 0.2])
@@ -151,6 +151,32 @@ def test_cycle_noise_of_neighbours_and_of_pulses_is_uncorrelated():
     ).numpy()  # fmt: skip
     for a, b in ((wide[1:], wide[:-1]), (wide[:, 1:], wide[:, :-1])):
         assert_covariance(a, b, 0.0)
+
+
+@pytest.mark.parametrize("pulses", [1, 4])
+@pytest.mark.parametrize("columns", [1, 30])
+def test_columns_are_written_with_the_same_noise_up_and_down(columns, pulses):
+    """Sure pulses, so that nothing but cycle-to-cycle noise varies; every pulse has its own."""
+    device = rt.devices.ConstantStep(
+        states=4000, w_min=-1000, w_max=1000, variation={**QUIET, "cycle": 0.3}
+    )
+    d_out = 60_000 // columns
+    w, change = np.zeros((d_out, columns, 1), np.float32), np.ones((columns, d_out), np.float32)
+    change[:, 1::2] = -1
+    composite = Composite(
+        [Tile(device, 5)], w, np.zeros((d_out, columns), np.float32), gamma=0.5, scale=1.0, seed=2,
+        counts=np.zeros((3, 1), np.int64),
+    )  # fmt: skip
+    sure = PulseTrain(pulses, update_management=False, bit_length_management=False)
+    composite.write_columns(0, np.arange(columns), change, pulses * DW * (1 + 1e-6), sure)
+    assert composite.pulses[0] == pulses * w.size
+    deviates = (w[:, :, 0] * change.T / DW - pulses) / (0.3 * math.sqrt(pulses))
+    for part in (deviates[::2], deviates[1::2]):
+        assert_mean(part, 0.0)
+        assert_variance(part, 1.0)
+    assert_covariance(deviates[:-1], deviates[1:], 0.0)
+    if columns > 1:
+        assert_covariance(deviates[:, :-1], deviates[:, 1:], 0.0)
 
 
 def check_spread(device, spread: dict[str, float] | None = None) -> None:

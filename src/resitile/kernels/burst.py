@@ -54,20 +54,14 @@ def _move(law, own, step, noise, values, begin, end, up, cycle, additive):
         values[e] = pulse(law, values[e], up, p, step[e], step[e], cycle, additive, noise[e])
 
 
-@njit(inline="always")
-def fire(law, spec, table, device_key, slot, tiles, t, coefficients, weight, lists, ups, downs):
-    """`send` for the pulses of one slot, whose noise is drawn here."""
-    devices, _, _, noise, _ = lists
-    for e in range(ups):
-        noise[e] = cycle_noise(table, slot, devices[e])
-    for e in range(devices.size - downs, devices.size):
-        noise[e] = cycle_noise(table, slot, devices[e])
-    send(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs)
-
-
 @njit(cache=True, nogil=True, error_model="numpy")
-def send(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs):
-    """Send the listed pulses; `tiles` is (d_out * d_in, tiles), `weight` (d_out * d_in,)."""
+def fire(
+    law, spec, table, device_key, slot, drawn, tiles, t, coefficients, weight, lists, ups, downs
+):
+    """Send the listed pulses; `tiles` is (d_out * d_in, tiles), `weight` (d_out * d_in,).
+
+    Their noise is that of `slot`, or, where they are of several, `drawn` by the caller.
+    """
     devices, own, step, noise, values = lists
     for side in range(2):
         begin, end = (0, ups) if side == 0 else (devices.size - downs, devices.size)
@@ -78,6 +72,8 @@ def send(law, spec, table, device_key, tiles, t, coefficients, weight, lists, up
             for k in range(len(p)):
                 own[k, e] = p[k]
             step[e] = up_step if side == 0 else down_step
+            if not drawn:
+                noise[e] = cycle_noise(table, slot, devices[e])
         if side == 0:  # apart, so that neither loop asks for the direction
             _move(law, own, step, noise, values, begin, end, True, spec[CYCLE], spec[ADDITIVE] > 0)
         else:

@@ -148,8 +148,8 @@ def _fire_slot(
     for m in range(count):
         if ups + downs + d_in > lists[0].size:
             burst.fire(
-                law, spec, table, device_key, slot, tiles, t, coefficients, weight, lists, ups,
-                downs,
+                law, spec, table, device_key, slot, False, tiles, t, coefficients, weight, lists,
+                ups, downs,
             )  # fmt: skip
             ups, downs = 0, 0
         at = row0 + np.int64(order[m])
@@ -162,7 +162,7 @@ def _fire_slot(
             for c in range(d_in - back, d_in):
                 wear[at, lines[c], t] += 1
     burst.fire(
-        law, spec, table, device_key, slot, tiles, t, coefficients, weight, lists, ups, downs
+        law, spec, table, device_key, slot, False, tiles, t, coefficients, weight, lists, ups, downs
     )
     return count * (front + back)
 

@@ -137,6 +137,45 @@ def _draw_noise(table, keys, b, lists, which, begin, end):
         noise[e] = cycle_noise(table, slot_key(keys[which[e]], b), devices[e])
 
 
+@njit(nogil=True, error_model="numpy")
+def _pulse_column(
+    law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear, column,
+    change, lr, bits, manage, manage_length,
+):  # fmt: skip
+    """One column, without the lists that several need."""
+    d_max = np.float32(0)
+    for i in range(change.size):
+        d_max = max(d_max, abs(change[i]))
+    length, row_scale, column_scale = train(
+        lr, 1.0, d_max, spec[DW_MIN], bits, manage, manage_length
+    )
+    key = below(below(updates, step), 1)
+    # The column line draws as line 0 of its side: it is the only one that can fire.
+    limit = threshold(np.float32(1), column_scale)
+    open_slots = line_bits(below(key, 2), 0, limit, length)
+    pulses = 0
+    if open_slots == 0:
+        return pulses
+    slot0 = slot_key(key, 0)
+    for i in range(change.size):
+        limit = threshold(change[i], row_scale)
+        word = open_slots & line_bits(row_key(key), i, limit, length)
+        if word == 0:
+            continue
+        device = i * tiles.shape[1] + column
+        own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
+        tiles[i, column, t], fired_here = _send(
+            law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, spec[CYCLE],
+            spec[ADDITIVE] > 0, table, key, slot0, device, word,
+        )  # fmt: skip
+        pulses += fired_here
+        if wear.size:
+            wear[i, column, t] += fired_here
+        if coefficients[t] != 0:
+            refresh(tiles[i], coefficients, weight[i], column)
+    return pulses
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def pulse_columns(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
@@ -149,6 +188,11 @@ def pulse_columns(
     A block of columns is worked on together, row by row, for the devices of one column lie far
     apart in memory. No device is in two of them, so their order does not matter.
     """
+    if columns.size == 1:
+        return _pulse_column(
+            law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
+            columns[0], changes[0], lr, bits, manage, manage_length,
+        )  # fmt: skip
     d_out, d_in, stack = tiles.shape
     flat, flat_weight = tiles.reshape(d_out * d_in, stack), weight.reshape(-1)
     width = 8
@@ -184,9 +228,9 @@ def pulse_columns(
                 ups, downs = _list_devices(some, limits, block, d_in, lists[0], which)
                 _draw_noise(table, keys, b, lists, which, 0, ups)
                 _draw_noise(table, keys, b, lists, which, _LIST - downs, _LIST)
-                burst.send(
-                    law, spec, table, device_key, flat, t, coefficients, flat_weight, lists, ups,
-                    downs,
+                burst.fire(
+                    law, spec, table, device_key, keys[0], True, flat, t, coefficients, flat_weight,
+                    lists, ups, downs,
                 )  # fmt: skip
                 if wear.size:
                     for place in some:
