@@ -185,3 +185,22 @@ def test_columns_that_do_not_exist_are_refused_and_nothing_is_changed(columns):
         composite.read_sum(1, 3, np.array([0]))
     assert not composite.updates.any() and not composite.transfers.any()
     assert (w == np.float32(0.1)).all()
+
+
+@pytest.mark.parametrize("columns", [1, 20])
+@pytest.mark.parametrize(
+    "other", [np.asfortranarray, np.float64, lambda a: np.repeat(a, 2, 1)[:, ::2]]
+)
+def test_changes_may_come_in_any_layout_and_precision(other, columns):
+    changes = np.random.default_rng(0).normal(size=(columns, 6)).astype(np.float32)
+    made = []
+    for given in (changes, other(changes)):
+        w = np.zeros((6, 20, 1), np.float32)
+        composite = Composite(
+            [Tile(rt.devices.SoftBounds(states=8), 0)], w, np.zeros((6, 20), np.float32), gamma=0.5,
+            scale=1.0, seed=1, counts=np.zeros((3, 1), np.int64),
+        )  # fmt: skip
+        composite.write_columns(0, np.arange(columns), given, 0.5)
+        made.append(w)
+    assert made[0].any()
+    np.testing.assert_array_equal(*made)

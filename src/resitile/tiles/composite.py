@@ -250,6 +250,7 @@ class Composite:
             ConfigError: if a column does not exist.
         """
         self._check_columns(columns)
+        changes = np.ascontiguousarray(changes, dtype=np.float32)  # kernels look at its bits
         key, step = self._next(n, 1, columns.size)
 
         def write(begin: int, end: int) -> int:
