@@ -1,86 +1,106 @@
-"""Test the planner on a network and a device that its reference runs did not have.
+"""Test the planner on networks and devices that its reference runs did not have.
 
     python scripts/check_plan.py RUNS_DIR
 
-A perceptron, 5,000 images of `fashion-mnist-10k`, devices of 7 states with cycle noise 0.5: 20
-runs, every method of the planner with its steps and variants with half and double the learning
-rate. Compares the recommendation with the best run, without limits and with 4 kB of digital
-storage. Writes results/plan/check.json.
+Two tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; and a convolution
+with one linear layer, 4,000 images in mini-batches of 8, narrow devices of 15 states that are
+steeper up than down. For each 20 runs and more, every method of the planner with its steps and
+variants with half and double the learning rate. Compares the recommendation, predicted and after
+three choices were measured, with the best run, without limits and with 4 kB of digital storage.
+Writes results/plan/check.json.
 """
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from resitile import devices, models
-from resitile.experiments import config as configs
-from resitile.experiments.plan import Limits, plan
-from resitile.experiments.plan_choices import choices
+from resitile.experiments.pilots import DIGITAL, Question, answer_by_runs
+from resitile.experiments.plan import Limits
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 
-EPOCHS, BATCH, NETWORK = 10, 16, "plan_task:Perceptron"
-STEPS = 282  # mini-batches of an epoch
-DEVICE = {"name": "soft_bounds", "states": 7, "variation": {"cycle": 0.5, "dw_min": 0.3}}
-VARIED = ("residual_learning-4", "residual_learning-6", "residual_learning-8", "tiki_taka_v2")
-STORAGE = 4000.0
+MEASURED = 3
+TASKS = {
+    "perceptron": Question(
+        {"name": "soft_bounds", "states": 7, "variation": {"cycle": 0.5, "dw_min": 0.3}},
+        {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 5000},
+        "plan_task:Perceptron", epochs=10, threads=1,
+    ),
+    "convolution": Question(
+        {"name": "soft_bounds", "states": 15, "w_min": -0.6, "w_max": 0.6, "up_down": 0.1},
+        {"name": "fashion-mnist-10k", "batch_size": 8, "limit": 4000},
+        "plan_task:OneConvolution", epochs=8, threads=1,
+    ),
+}  # fmt: skip
+LIMITS = {"no limits": Limits(), "4 kB": Limits(storage_bytes=4000.0)}
+_HALF = ("single_tile", "mixed_precision", "residual_learning-2", "residual_learning-3")
+_HALF_AND_DOUBLE = ("residual_learning-4", "residual_learning-6", "residual_learning-8")
 
 
-def accuracy(runs: Path, name: str, tables: dict[str, Any]) -> tuple[float, float]:
-    """Validation and test accuracy of a run."""
-    data = {"name": "fashion-mnist-10k", "batch_size": BATCH, "limit": 5000}
-    content = {"name": name, "data": data, "model": {"name": NETWORK}, **tables}
-    content["train"] = {"epochs": EPOCHS, "threads": 1}
-    found = run(configs.parse(content), runs, resume=RunFolder(runs / name).exists)
-    print(name, found["val_accuracy"], found["test_accuracy"], flush=True)
-    return found["val_accuracy"], found["test_accuracy"]
+def factors(key: str) -> tuple[float, ...]:
+    """Learning rates of a choice in the grid, as shares of the planner's."""
+    if key in (*_HALF_AND_DOUBLE, "tiki_taka_v2"):
+        return (1.0, 0.5, 2.0)
+    return (1.0, 0.5) if key in _HALF else (1.0,)
+
+
+def grid_of(question: Question, runs: Path) -> list[dict[str, Any]]:
+    """Accuracies of all runs, digital training first."""
+    found = []
+    for choice in (DIGITAL, *question.choices.values()):
+        for factor in factors(choice.key):
+            scaled = dataclasses.replace(choice, lr=choice.lr * factor)
+            digital = choice is DIGITAL
+            config = question.run(choice if digital else scaled, f"{choice.key}-lr{factor:g}")
+            done = run(config, runs, resume=RunFolder(runs / config.name).exists)
+            scores = {"validation": done["val_accuracy"], "test": done["test_accuracy"]}
+            found.append({"key": choice.key, "factor": factor, **scores})
+            print(config.name, scores, flush=True)
+    return found
+
+
+def compared(found: dict[str, Any], grid: list[dict[str, Any]]) -> dict[str, Any]:
+    """The recommended choice beside the best run of those that keep to the limits."""
+    allowed = {row["key"]: row for row in found["choices"] if not row["breaks"]}
+    chosen = allowed[found["recommended"]]
+    mine = next(g for g in grid if g["key"] == chosen["key"] and g["factor"] == 1)
+    best = max((g for g in grid if g["key"] in allowed), key=lambda g: g["validation"])
+    return {
+        "recommended": mine,
+        "predicted": chosen["predicted_accuracy"],
+        "update_ns": chosen["update_ns"],
+        "best": best,
+        "best_update_ns": allowed[best["key"]]["update_ns"],
+        "predictions": {k: r["predicted_accuracy"] for k, r in allowed.items()},
+        "measured": {
+            k: r["measured_accuracy"]
+            for k, r in allowed.items()
+            if r["measured_accuracy"] is not None
+        },
+    }
 
 
 def main() -> None:
-    """Run the grid and compare."""
-    runs = Path(sys.argv[1])
-    digital = {"algorithm": {"name": "digital"}, "optimizer": {"lr": 0.1}}
-    top = accuracy(runs, "digital", digital)
-    device = devices.create(**DEVICE)
-    grid = []
-    for choice in choices(device, BATCH, STEPS):
-        factors = (0.5, 1.0, 2.0) if choice.key in VARIED else (1.0,)
-        if choice.key in (
-            "single_tile",
-            "mixed_precision",
-            "residual_learning-2",
-            "residual_learning-3",
-        ):
-            factors = (0.5, 1.0)
-        for factor in factors:
-            tables = choice.tables(EPOCHS)
-            tables["optimizer"] = {**tables["optimizer"], "lr": choice.lr * factor}
-            name = f"{choice.key}-lr{factor:g}"
-            val, test = accuracy(runs, name, {"device": DEVICE, **tables})
-            grid.append({"key": choice.key, "factor": factor, "validation": val, "test": test})
-    cases = {}
-    for case, limits in (("no limits", Limits()), ("4 kB", Limits(storage_bytes=STORAGE))):
-        found = plan(
-            device, models.create(NETWORK), batch=BATCH, digital_accuracy=top[1], limits=limits,
-            steps_per_epoch=STEPS,
-        )  # fmt: skip
-        allowed = {row["key"]: row for row in found["choices"] if not row["breaks"]}
-        chosen = found["recommended"]
-        mine = next(g for g in grid if g["key"] == chosen and g["factor"] == 1)
-        best = max((g for g in grid if g["key"] in allowed), key=lambda g: g["validation"])
-        cases[case] = {
-            "recommended": mine,
-            "predicted": allowed[chosen]["predicted_accuracy"],
-            "update_ns": allowed[chosen]["update_ns"],
-            "best": best,
-            "best_update_ns": allowed[best["key"]]["update_ns"],
-            "predictions": {k: r["predicted_accuracy"] for k, r in allowed.items()},
-        }
-        print(case, json.dumps(cases[case], indent=1))
+    """Run the grids and compare."""
+    record = {}
+    for name, question in TASKS.items():
+        runs = Path(sys.argv[1]) / name
+        grid = grid_of(question, runs)
+        digital = grid.pop(0)
+        cases = {}
+        for case, limits in LIMITS.items():
+            asked = dataclasses.replace(question, limits=limits)
+            top = digital["validation"]
+            cases[case] = {
+                "predicted": compared(asked.answer(digital=top), grid),
+                "measured": compared(answer_by_runs(asked, MEASURED, runs / "measured"), grid),
+            }
+        record[name] = {"digital": digital, "runs": len(grid), "grid": grid, "cases": cases}
+        print(name, json.dumps(cases, indent=1), flush=True)
     out = Path(__file__).parent.parent / "results" / "plan" / "check.json"
     out.parent.mkdir(parents=True, exist_ok=True)
-    record = {"digital": top, "runs": len(grid), "grid": grid, "cases": cases}
     out.write_text(json.dumps(record, indent=1) + "\n")
 
 

@@ -1,19 +1,23 @@
 """Plans: costs are the cost model's, limits hold, the written run can be trained."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import resitile as rt
 from resitile.cli import app
 from resitile.errors import ConfigError
-from resitile.experiments import config
+from resitile.experiments import config, pilots
+from resitile.experiments.pilots import Question, answer_by_runs, most_promising
 from resitile.experiments.plan import (
     Limits,
+    corrected,
     effective_states,
     kept_share,
     plan,
@@ -108,26 +112,187 @@ def test_floors_look_at_the_devices_of_their_tile() -> None:
 def test_limits_are_kept_and_named() -> None:
     free = found()
     assert free["recommended"] is not None
-    best = max(row["predicted_accuracy"] for row in free["choices"])
+    best = max(row["accuracy"] for row in free["choices"] if not row["measure_first"])
     assert row_of(free, free["recommended"])["predicted_accuracy"] >= best - 0.005
     tight = found(limits=Limits(storage_bytes=3000))
     assert tight["recommended"].startswith(("single", "residual", "gated"))
     assert row_of(tight, "mixed_precision")["breaks"] == ["storage_bytes"]
-    possible = [r["predicted_accuracy"] for r in tight["choices"] if not r["breaks"]]
+    possible = [
+        r["predicted_accuracy"]
+        for r in tight["choices"]
+        if not r["breaks"] and not r["measure_first"]
+    ]
     chosen = row_of(tight, tight["recommended"])
     assert chosen["predicted_accuracy"] >= max(possible) - 0.005
     assert found(limits=Limits(update_ns=1e-3))["recommended"] is None
     modest = found(limits=Limits(accuracy=0.2))
-    reach = [r for r in modest["choices"] if r["predicted_accuracy"] >= 0.2]
+    reach = [
+        r for r in modest["choices"] if r["predicted_accuracy"] >= 0.2 and not r["measure_first"]
+    ]
     assert row_of(modest, modest["recommended"])["update_ns"] == min(r["update_ns"] for r in reach)
+
+
+def test_measured_losses_correct_the_predicted_ones() -> None:
+    kinds = {"a-1": "a", "a-2": "a", "b": "b"}
+    predicted = {"a-1": 0.4, "a-2": 0.2, "b": 0.3}
+    assert corrected(predicted, {}, kinds) == pytest.approx(predicted)
+    # By hand: the ratio of a-1 is (0.1 + 0.2) / (0.4 + 0.2) = 0.5, the mean of all 0.5**(1 / 2),
+    # and that of a-2's kind (0.5 * 0.5**(1 / 2))**(1 / 2).
+    found = corrected(predicted, {"a-1": 0.1}, kinds)
+    by_hand = {"a-1": 0.4, "a-2": 0.4 * 0.5**0.75 - 0.2, "b": 0.5 * 0.5**0.5 - 0.2}
+    assert found == pytest.approx(by_hand)
+    right = corrected(predicted, {"a-1": 0.1, "b": 0.3}, kinds)
+    assert right["a-1"] == pytest.approx(
+        0.4
+    )  # b was predicted rightly, and a-1 is not its own judge
+    assert right["b"] == pytest.approx(by_hand["b"])
+    failed = corrected(predicted, {"b": 5.0}, kinds)
+    assert failed["a-1"] == 1.0  # no prediction below chance
+    better = corrected({**predicted, "b": -0.02}, {"a-1": -3.0}, kinds)
+    assert (better["a-2"], better["b"]) == (0.0, -0.02)  # none above digital that was not before
+
+
+def test_steps_are_shares_of_a_devices_reach() -> None:
+    """On devices twice as wide every choice learns the same weights, up to float32 rounding."""
+    torch.manual_seed(0)
+    images, labels = torch.randn(60, 8, 12), torch.randint(3, (60, 8))
+    wide = DEVICE.replace(w_min=-2.0, w_max=2.0)
+    moved = set()
+    for near, far in zip(choices(DEVICE, 8, 40), choices(wide, 8, 40), strict=True):
+        made = []
+        for choice, device in ((near, DEVICE), (far, wide)):
+            torch.manual_seed(1)
+            rule = rule_of(choice, device, 40)
+            layer = rt.nn.AnalogLinear(12, 3, bias=False, algorithm=rule, scale="auto", seed=1)
+            start = layer.weight.detach().clone()
+            optimizer = rt.AnalogSGD(layer.parameters(), lr=choice.lr)
+            for x, y in zip(images, labels, strict=True):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(layer(x), y).backward()
+                optimizer.step()
+            made.append(layer.weight.detach())
+        assert near.key == far.key
+        assert torch.allclose(made[0], made[1], rtol=1e-5, atol=1e-6), near.key
+        if not torch.equal(start, made[1]):
+            moved.add(near.kind)
+    assert moved >= {"single_tile", "residual_learning", "tiki_taka_v2", "mixed_precision"}
+
+
+def test_only_what_was_measured_is_recommended_then() -> None:
+    free = found()
+    slow = {row["key"]: row for row in free["choices"]}["cascaded_residual_learning-10"]
+    assert slow["measure_first"]
+    assert slow["accuracy"] > row_of(free, "residual_learning-6")["accuracy"]
+    measured = found(measured={"residual_learning-6": 0.5, slow["key"]: 0.85})
+    assert measured["recommended"] == slow["key"]
+    row = row_of(measured, "residual_learning-6")
+    assert (row["measured_accuracy"], row["accuracy"]) == (0.5, 0.5)
+    assert row_of(measured, "residual_learning-4")["measured_accuracy"] is None
+    near = found(measured={"residual_learning-6": 0.846, slow["key"]: 0.85})
+    assert near["recommended"] == "residual_learning-6"  # half a point less, and faster
+    limits = Limits(accuracy=0.8)
+    row = row_of(found(limits=limits, measured={"mixed_precision": 0.7}), "mixed_precision")
+    assert row["breaks"] == ["accuracy"]
+
+
+def test_what_is_measured_next() -> None:
+    def rows(*entries: tuple[str, float, float, bool]) -> dict[str, Any]:
+        return {
+            "choices": [
+                {
+                    "key": key, "accuracy": acc, "update_ns": ns, "area_mm2": 1.0,
+                    "measured_accuracy": acc if tried else None,
+                    "breaks": ["accuracy"] if acc < 0.8 else [],
+                }
+                for key, acc, ns, tried in entries
+            ]
+        }  # fmt: skip
+
+    least, free = Limits(accuracy=0.8), Limits()
+    reached = rows(("a", 0.85, 20, True), ("b", 0.9, 30, False), ("c", 0.81, 10, False))
+    assert most_promising(reached, least) == "c"  # cheaper, and said to be enough
+    enough = rows(("a", 0.85, 20, True), ("b", 0.9, 30, False), ("c", 0.79, 10, False))
+    assert most_promising(enough, least) is None
+    low = rows(("a", 0.7, 20, True), ("b", 0.75, 30, False), ("c", 0.79, 10, False))
+    assert most_promising(low, least) == "c"
+    assert most_promising(rows(("a", 0.9, 1, True)), free) is None
+    broken = rows(("a", 0.9, 1, False))
+    broken["choices"][0]["breaks"] = ["update_ns"]
+    assert most_promising(broken, free) is None
+
+
+def test_choices_are_tried_until_the_budget_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
+        assert folder == tmp_path
+        assert settings["test"] is False
+        tried.append(config.name.rsplit("-", 1)[0])
+        return {"val_accuracy": 0.3 if tried[-1] == "mixed_precision" else 0.8}
+
+    monkeypatch.setattr(pilots, "run", run)
+    question = Question(
+        {"name": "soft_bounds", "states": 4},
+        {"name": "fashion-mnist-10k", "batch_size": 16}, "lenet5", 8, 563,
+    )  # fmt: skip
+    result = answer_by_runs(question, 3, tmp_path)
+    assert tried[:2] == ["digital", "mixed_precision"]  # what is predicted to be the best
+    assert len(tried) == 4
+    assert result["digital_accuracy"] == 0.8
+    assert result["recommended"] in tried[2:]
+    tried.clear()
+    answer_by_runs(question, 1, tmp_path, digital=0.9)
+    assert tried == ["mixed_precision"]
+
+
+def test_the_command_measures_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished runs are used again: a second command with another limit trains only what is new."""
+    small = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 1000}
+    made = Question.run
+    monkeypatch.setattr(Question, "run", lambda q, *rest: made(_with(q, small), *rest))
+    out, runs = tmp_path / "mine.toml", tmp_path / "runs"
+    command = ["plan", "--states", "4", "--epochs", "3", "--measure", "2", "--threads", "1"]
+    command += ["--runs-dir", str(runs), "-o", str(out), "--json"]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    result = json.loads(first.stdout)
+    done = sorted(path.name for path in (runs / "mine-measured").iterdir() if path.is_dir())
+    assert len(done) == 3
+    measured = {r["key"]: r["measured_accuracy"] for r in result["choices"]}
+    measured = {key: value for key, value in measured.items() if value is not None}
+    assert set(measured) == {name.rsplit("-", 1)[0] for name in done} - {"digital"}
+    for name in done:
+        summary = json.loads((runs / "mine-measured" / name / "summary.json").read_text())
+        assert summary["test_accuracy"] is None
+        key = name.rsplit("-", 1)[0]
+        wanted = result["digital_accuracy"] if key == "digital" else measured[key]
+        assert summary["val_accuracy"] == wanted
+    assert config.load(out).algorithm.path in result["recommended"]
+    again = CliRunner().invoke(app, [*command, "--overwrite"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == result
+    assert again.stderr.count("finished before") == 3
+
+
+def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:
+    few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 20}
+    question = Question({"name": "soft_bounds", "states": 4}, few, "lenet5", 1, 2)
+    with pytest.raises(ConfigError, match=r"digital SGD .* learns nothing in 1 epochs"):
+        answer_by_runs(question, 1, tmp_path)
+
+
+def _with(question: Question, data: dict[str, Any]) -> Question:
+    return dataclasses.replace(question, data=data)
 
 
 def test_the_front_holds_what_nothing_beats() -> None:
     rows = [
-        {"update_ns": ns, "predicted_accuracy": acc}
+        {"update_ns": ns, "accuracy": acc}
         for ns, acc in ((3, 0.9), (1, 0.5), (2, 0.4), (2, 0.7), (4, 0.9))
     ]
-    assert [(r["update_ns"], r["predicted_accuracy"]) for r in front(rows, "update_ns")] == [
+    assert [(r["update_ns"], r["accuracy"]) for r in front(rows, "update_ns")] == [
         (1, 0.5), (2, 0.7), (3, 0.9),
     ]  # fmt: skip
 
@@ -158,6 +323,8 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     ("arguments", "status", "message"),
     [
         ([], 2, "give either --states"),
+        (["--states", "4", "--threads", "1"], 2, "--threads is of use with --measure only"),
+        (["--states", "4", "--measure", "-1"], 2, "Invalid value for '--measure'"),
         (["--states", "1"], 2, "states must be at least 2"),
         (["--states", "4", "--min-accuracy", "1.5"], 2, "Invalid value for '--min-accuracy'"),
         (["--states", "4", "--max-latency-ns", "-1"], 2, "Invalid value for '--max-latency-ns'"),

@@ -1,11 +1,15 @@
 """`resitile plan`: which method and how many tiles for a device and a network."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json, Overwrite, unset
+from resitile.cli.options import DataDir, Json, Overwrite, RunsDir, Threads, unset
+
+if TYPE_CHECKING:
+    from resitile.devices import Device
+    from resitile.experiments.pilots import Question
 
 _OPTIONS = {
     "update_ns": "--max-latency-ns",
@@ -54,99 +58,135 @@ def plan(
     min_accuracy: Annotated[
         float | None, unset("Least predicted accuracy, 0 to 1.", min=0, max=1)
     ] = None,
+    measure: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Choices to try on the data, in full, before one is recommended; 0 only predicts.",
+        ),
+    ] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
     overwrite: Overwrite = False,
+    runs_dir: RunsDir = Path("runs"),
+    data_dir: DataDir = None,
+    threads: Threads = None,
     as_json: Json = False,
 ) -> None:
     """Recommend a method, tiles, gamma and steps; write a run for `resitile train`.
 
     Accuracies are predictions from reference runs on another task: good for choosing, not for
-    reporting. The picture of accuracy against cost is written beside the run. Exit status 1 if
-    nothing keeps to the limits; the table is printed then, too.
+    reporting. With --measure 3 the most promising choices are trained on the data for --epochs
+    epochs, one after the other, and so is digital SGD unless --digital-accuracy is given; what they
+    reach on validation images counts, and corrects the other predictions. These runs are kept in
+    RUNS_DIR/NAME-measured, NAME being that of the written run; the same command goes on where it
+    was interrupted. The picture of accuracy against cost is written beside the run. Exit status 1
+    if nothing keeps to the limits; the table is printed then, too.
     """
-    from resitile import devices, models
-    from resitile.cli.output import print_json, print_table, say
+    from resitile.cli.output import print_json, say
     from resitile.errors import ConfigError
-    from resitile.experiments import config, records, toml
-    from resitile.experiments import plan as planning
-    from resitile.experiments.plan_choices import choices
+    from resitile.experiments import records
+    from resitile.experiments.pilots import Question
+    from resitile.experiments.plan import Limits
     from resitile.reports.plan import write_plan
 
-    if (device_file is None) == (states is None):
-        raise ConfigError("give either --states, such as --states 4, or --device FILE.toml")
-    table: dict[str, Any] = {"name": "soft_bounds", "states": states}
-    if device_file is not None:
-        content = toml.read(device_file)
-        table = content.get("device", content)
-        if not isinstance(table, dict) or "name" not in table:
-            raise ConfigError(f'{device_file} needs a [device] table with name = "soft_bounds"')
-    device = devices.create(**table)
+    if measure == 0 and threads is not None:
+        raise ConfigError("--threads is of use with --measure only; leave it out")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
-    limits = planning.Limits(
-        update_ns=max_latency_ns,
-        storage_bytes=None if max_storage_kb is None else 1000 * max_storage_kb,
-        energy_nj=max_energy_nj,
-        area_mm2=max_area_mm2,
-        accuracy=min_accuracy,
-    )
-    if steps_per_epoch is None:
-        steps_per_epoch = _steps_of(data, batch)
-    found = planning.plan(
-        device,
-        models.create(model),
-        batch=batch,
-        steps_per_epoch=steps_per_epoch,
-        digital_accuracy=digital_accuracy,
-        limits=limits,
-    )
+    table: dict[str, Any] = {"name": data, "batch_size": batch}
+    if data_dir is not None:
+        table["dir"] = str(data_dir)
+    question = Question(
+        _device_table(device_file, states), table, model, epochs, steps_per_epoch,
+        Limits(
+            update_ns=max_latency_ns,
+            storage_bytes=None if max_storage_kb is None else 1000 * max_storage_kb,
+            energy_nj=max_energy_nj,
+            area_mm2=max_area_mm2,
+            accuracy=min_accuracy,
+        ),
+        threads,
+    )  # fmt: skip
+    if measure:
+        found = _by_runs(question, measure, runs_dir / f"{out.stem}-measured", digital_accuracy)
+    else:
+        found = _predicted(question, digital_accuracy)
     picture = write_plan(found, out.with_suffix(".svg"))
     chosen = found["recommended"]
     if chosen is not None:
-        choice = next(c for c in choices(device, batch, steps_per_epoch) if c.key == chosen)
-        run = {
-            "name": out.stem,
-            "label": choice.label,
-            "data": {"name": data, "batch_size": batch},
-            "model": {"name": model},
-            "device": table,
-            **choice.tables(epochs),
-        }
-        records.write_atomic(out, config.parse(run).toml().encode())
+        run = question.run(question.choices[chosen], out.stem)
+        records.write_atomic(out, run.toml().encode())
     if as_json:
         print_json(found)
     else:
-        rows = [_shown(row, row["key"] == chosen) for row in found["choices"]]
-        titles = ["method", "gamma", "predicted", "floor", "update", "storage", "energy", "area"]
-        print_table([*titles, ""], rows)
-        if type(device) is not devices.SoftBounds:
-            say(f"accuracies are predicted as for soft bounds of {device.states:g} states")
-        low, high = planning.reference_range()
-        if not low <= found["effective_states"] <= high:
-            say(
-                f"the device counts as one of {found['effective_states']:.3g} states, outside of "
-                f"the reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
-            )
+        _print(found, question.made_device)
         say(f"picture: {picture}")
         if chosen is not None:
             say(f"run: {out}")
     if chosen is None:
-        typer.echo("no method keeps to the limits; the last column names those it breaks", err=True)
+        which = "none of the measured methods" if measure else "no method"
+        typer.echo(f"{which} keeps to the limits; the last column names those it breaks", err=True)
         raise typer.Exit(1)
 
 
-def _steps_of(data: str, batch: int) -> int:
-    """Mini-batches of an epoch of a data set."""
-    from resitile.errors import DataError
-    from resitile.experiments import config
-    from resitile.experiments.task import load_task, steps_per_epoch
+def _device_table(device_file: Path | None, states: float | None) -> dict[str, Any]:
+    from resitile.errors import ConfigError
+    from resitile.experiments import toml
 
-    tables = {"data": {"name": data, "batch_size": batch}, "algorithm": {"name": "digital"}}
-    run = config.parse({"name": "plan", **tables})
+    if (device_file is None) == (states is None):
+        raise ConfigError("give either --states, such as --states 4, or --device FILE.toml")
+    if device_file is None:
+        return {"name": "soft_bounds", "states": states}
+    content = toml.read(device_file)
+    table = content.get("device", content)
+    if not isinstance(table, dict) or "name" not in table:
+        raise ConfigError(f'{device_file} needs a [device] table with name = "soft_bounds"')
+    return table
+
+
+def _predicted(question: "Question", digital: float | None) -> dict[str, Any]:
+    from resitile.errors import DataError
+
     try:
-        return steps_per_epoch(run, load_task(run))
+        return question.answer(digital=digital)
     except DataError as error:
         raise DataError(f"{error}; without the data, give --steps-per-epoch") from error
+
+
+def _by_runs(
+    question: "Question", count: int, folder: Path, digital: float | None
+) -> dict[str, Any]:
+    from resitile.cli.output import stopped
+    from resitile.cli.progress import progress
+    from resitile.experiments.pilots import answer_by_runs
+    from resitile.experiments.stop import Stopped
+
+    try:
+        with progress() as observer:
+            return answer_by_runs(question, count, folder, digital=digital, observer=observer)
+    except Stopped as stop:
+        raise stopped(f"{stop}; go on with the same command") from None
+
+
+def _print(found: dict[str, Any], device: "Device") -> None:
+    """The table and what to know about it."""
+    from resitile import devices
+    from resitile.cli.output import print_table, say
+    from resitile.experiments.plan import reference_range
+
+    rows = [_shown(row, row["key"] == found["recommended"]) for row in found["choices"]]
+    titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
+    print_table([*titles, "area", ""], rows)
+    if any(row["measured_accuracy"] is not None for row in found["choices"]):
+        say(f"measured: validation images, one seed; digital {found['digital_accuracy']:.1%}")
+    if type(device) is not devices.SoftBounds:
+        say(f"accuracies are predicted as for soft bounds of {device.states:g} states")
+    low, high = reference_range()
+    if not low <= found["effective_states"] <= high:
+        say(
+            f"the device counts as one of {found['effective_states']:.3g} states, outside of "
+            f"the reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
+        )
 
 
 def _shown(row: dict[str, Any], chosen: bool) -> list[str]:
@@ -154,10 +194,18 @@ def _shown(row: dict[str, Any], chosen: bool) -> list[str]:
         row["label"],
         "-" if row["gamma"] is None else f"{row['gamma']:.2f}",
         f"{100 * row['predicted_accuracy']:.1f} %",
+        "-" if row["measured_accuracy"] is None else f"{100 * row['measured_accuracy']:.1f} %",
         f"{row['floor']:.3f}",
         f"{row['update_ns']:.1f} ns",
         f"{row['storage_bytes'] / 1000:.4g} kB",
         f"{row['energy_nj']:.4g} nJ",
         f"{row['area_mm2']:.3g} mm2",
-        "<- recommended" if chosen else ", ".join(_OPTIONS[name] for name in row["breaks"]),
+        "<- recommended" if chosen else _why_not(row),
     ]
+
+
+def _why_not(row: dict[str, Any]) -> str:
+    """The limits that a choice breaks, as options; else whether it has to be measured first."""
+    broken = ", ".join(_OPTIONS[name] for name in row["breaks"])
+    first = row["measure_first"] and row["measured_accuracy"] is None
+    return broken or ("only with --measure" if first else "")

@@ -4,11 +4,13 @@ Cost comes from the cost model. Accuracy is predicted from reference runs (`plan
 made by scripts/calibrate_plan.py: LeNet-5 on `fashion-mnist-10k`, several numbers of states), as
 the share of digital training's accuracy above chance that a method kept. A device enters by the
 number of states with the same spread under noise, so by its steps, bounds and cycle noise.
+Accuracies that were measured on the task itself (`pilots`) count instead, and correct the others.
 """
 
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -26,6 +28,7 @@ from resitile.nn import estimate_cost
 
 CLOSE = 0.005  # accuracies that near one another count as equal
 _REFERENCE_NOISE = 0.3  # cycle-to-cycle noise of the reference devices
+_OFFSET = 0.2  # added to losses before they are compared; chosen with the tasks of check_plan.py
 
 
 @dataclass(frozen=True)
@@ -77,10 +80,46 @@ def kept_share(key: str, states: float) -> float:
     return float(np.interp(math.log(states), at, reference["kept"][key]))
 
 
+def corrected(
+    predicted: Mapping[str, float], measured: Mapping[str, float], kinds: Mapping[str, str]
+) -> dict[str, float]:
+    """Predicted losses, scaled by what measured ones say about the task.
+
+    Losses are compared with 0.2 added to them, so that a small one is shifted rather than scaled. A
+    measured choice gives the ratio of the two; a prediction is multiplied by the geometric mean of
+    the ratios of its kind and the mean of all, which in turn holds one ratio of 1: one run says
+    only so much. What was measured of a choice does not correct its own prediction, so the two can
+    be held side by side.
+
+    Args:
+        predicted: loss of every choice: 1 - the share of digital accuracy that it keeps.
+        measured: loss of those that were measured.
+        kinds: the kind of every choice.
+    """
+    ratios = {
+        key: math.log(max(loss + _OFFSET, 0.01) / (predicted[key] + _OFFSET))
+        for key, loss in measured.items()
+    }
+    found = {}
+    for key, loss in predicted.items():
+        others = [k for k in ratios if k != key]
+        alike = [k for k in others if kinds[k] == kinds[key]]
+        overall = sum(ratios[k] for k in others) / (len(others) + 1)
+        scale = (sum(ratios[k] for k in alike) + overall) / (len(alike) + 1)
+        shifted = (loss + _OFFSET) * math.exp(scale) - _OFFSET
+        found[key] = min(max(shifted, min(loss, 0.0)), 1.0)  # chance at worst, digital at best
+    return found
+
+
 def reference_range() -> tuple[float, float]:
     """The fewest and the most states of the reference runs."""
     states = _reference()["states"]
     return float(min(states)), float(max(states))
+
+
+def chance() -> float:
+    """Accuracy of guessing, on a task of ten classes as those of the reference runs."""
+    return float(_reference()["chance"])
 
 
 def plan(
@@ -91,13 +130,14 @@ def plan(
     steps_per_epoch: int = 1000,
     digital_accuracy: float | None = None,
     limits: Limits | None = None,
+    measured: Mapping[str, float] | None = None,
     primitives: Any = None,
 ) -> dict[str, Any]:
     """All choices with predicted accuracy and cost, and the recommended one.
 
-    Recommended is, among the choices within the limits, one whose predicted accuracy is within
-    half a point of the best and whose update is the fastest; with a least accuracy given, the
-    fastest that reaches it.
+    Recommended is, among the choices within the limits, one whose accuracy is within half a point
+    of the best and whose update is the fastest; with a least accuracy given, the fastest that
+    reaches it. Where accuracies were measured, only those choices are recommended.
 
     Args:
         device: of every tile.
@@ -106,34 +146,48 @@ def plan(
         steps_per_epoch: mini-batches of an epoch.
         digital_accuracy: what digital training reaches on the task; None takes the reference's.
         limits: see `Limits`.
+        measured: accuracy of the choices that were tried on the task, by key.
         primitives: as for `resitile.estimate_cost`.
 
     Returns:
-        `choices`: per choice key, label, gamma, predicted accuracy, floor, cost figures and what
-        limit it breaks; `recommended`: the key, None if all break one; `effective_states`.
+        `choices`: per choice key, label, gamma, predicted and measured accuracy (None if it was not
+        tried), `accuracy` (the measured one, else the predicted), floor, cost figures, what limit
+        it breaks, and whether it must be measured before it is recommended; `recommended`: the
+        key, None if there is none; `effective_states`.
 
     Raises:
         ConfigError: if a number is out of range.
     """
-    limits = limits or Limits()
+    limits, measured = limits or Limits(), measured or {}
     reference = _reference()
     digital = reference["digital"] if digital_accuracy is None else digital_accuracy
-    chance = reference["chance"]
-    if not chance < digital <= 1:
-        raise ConfigError(f"digital_accuracy must lie in ({chance}, 1], got {digital}")
+    least = chance()
+    if not least < digital <= 1:
+        raise ConfigError(f"digital_accuracy must lie in ({least}, 1], got {digital}")
     states = effective_states(device)
+    offered = choices(device, batch, steps_per_epoch)
+    losses = corrected(
+        {choice.key: 1 - kept_share(choice.key, states) for choice in offered},
+        {key: 1 - (got - least) / (digital - least) for key, got in measured.items()},
+        {choice.key: choice.kind for choice in offered},
+    )
     rows = []
-    for choice in choices(device, batch, steps_per_epoch):
+    for choice in offered:
         rule = rule_of(choice, device, steps_per_epoch)
         cost = estimate_cost(
             model, algorithm=rule, batch=batch, primitives=primitives, lr=choice.lr
         ).total
+        predicted = least + (1 - losses[choice.key]) * (digital - least)
         row = {
             "key": choice.key,
+            "kind": choice.kind,
             "label": choice.label,
             "tiles": rule.count,
             "gamma": rule.ratio if rule.visible > 1 and rule.ratio > 0 else None,
-            "predicted_accuracy": chance + kept_share(choice.key, states) * (digital - chance),
+            "predicted_accuracy": predicted,
+            "measured_accuracy": measured.get(choice.key),
+            "accuracy": measured.get(choice.key, predicted),
+            "measure_first": choice.measure_first,
             "floor": rule.floor(),
             "update_ns": cost.update_ns,
             "storage_bytes": cost.storage_bytes,
@@ -146,7 +200,7 @@ def plan(
         "effective_states": states,
         "digital_accuracy": digital,
         "choices": rows,
-        "recommended": _recommend(rows, limits),
+        "recommended": best(_candidates(rows), limits),
     }
 
 
@@ -164,18 +218,25 @@ def _broken(row: dict[str, Any], limits: Limits) -> list[str]:
         for name in ("update_ns", "storage_bytes", "energy_nj", "area_mm2")
         if getattr(limits, name) is not None and row[name] > getattr(limits, name)
     ]
-    if limits.accuracy is not None and row["predicted_accuracy"] < limits.accuracy:
+    if limits.accuracy is not None and row["accuracy"] < limits.accuracy:
         broken.append("accuracy")
     return broken
 
 
-def _recommend(rows: list[dict[str, Any]], limits: Limits) -> str | None:
+def _candidates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What may be recommended: the measured choices, if there are any."""
+    measured = [row for row in rows if row["measured_accuracy"] is not None]
+    return measured or [row for row in rows if not row["measure_first"]]
+
+
+def best(rows: list[dict[str, Any]], limits: Limits) -> str | None:
+    """The key of the best of some choices by the rule of `plan`; None if all break a limit."""
     possible = [row for row in rows if not row["breaks"]]
     if not possible:
         return None
     if limits.accuracy is None:
-        best = max(row["predicted_accuracy"] for row in possible)
-        possible = [row for row in possible if row["predicted_accuracy"] >= best - CLOSE]
+        most = max(row["accuracy"] for row in possible)
+        possible = [row for row in possible if row["accuracy"] >= most - CLOSE]
     chosen = min(possible, key=lambda row: (row["update_ns"], row["area_mm2"]))
     return str(chosen["key"])
 

@@ -10,6 +10,9 @@ TILES = (2, 3, 4, 6, 8)
 GATED = (4, 6, 8)
 _DECISIONS = 10  # about a device, in an epoch: what was tuned on full data and on a sixth of them
 _STAGE = 3  # epochs for which a gated tile of the weight is trained before the next
+_TT_V2_STEPS = 3375  # mini-batches of an epoch for which its buffer was tuned
+_CASCADE_STAGE = 2  # the same of a cascade
+_CASCADE_DECISIONS = 40  # about a device, in an epoch: as `_DECISIONS`
 
 
 @dataclass(frozen=True)
@@ -21,12 +24,20 @@ class Choice:
         label: for people.
         algorithm: the table `[algorithm]`.
         lr: the optimizer's learning rate.
+        measure_first: what it gains depends on the task so much that it is recommended only where
+            a run has shown it.
     """
 
     key: str
     label: str
     algorithm: dict[str, Any]
     lr: float
+    measure_first: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The method without its number of tiles."""
+        return self.key.rsplit("-", 1)[0]
 
     def tables(self, epochs: int) -> dict[str, Any]:
         """`[algorithm]`, `[optimizer]` and `[train]`; the rate is halved after each third."""
@@ -41,18 +52,21 @@ class Choice:
 def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
     """Every method with its steps for a device and a mini-batch.
 
-    Steps are those that were tuned at 4 states (`configs/fashion-mnist-4-states`). Gradients are
-    those of the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also
-    with the number of states, since its noise is that of its pulses. TT-v2's buffer counts in
-    pulses, which finer devices have smaller: what is read is worth as many as at 4 states. The
-    gated method decides about a device ten times an epoch, at most.
+    Steps are those that were tuned at 4 states (`configs/fashion-mnist-4-states`) on devices that
+    reach 1. Output scales are set by the reach, so steps are shares of it. Gradients are those of
+    the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also with the
+    number of states, since its noise is that of its pulses. What decides about a device after some
+    evidence does so as often an epoch as it was tuned to: the gated method ten times, a cascade
+    forty times at most, TT-v2 by the rate of its buffer, which counts in pulses: finer devices have
+    smaller ones.
 
     Args:
         device: of every tile.
         batch: images of a mini-batch.
         steps_per_epoch: mini-batches of an epoch.
     """
-    share = batch / 16
+    reach = max(device.w_max, -device.w_min)
+    share = batch / 16 * reach
     single = Choice(
         "single_tile", "single tile", {"name": "single_tile"},
         min(0.001 * device.states, 0.1) * share,
@@ -65,7 +79,7 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
                 "name": "residual_learning", "tiles": tiles, "gamma": "auto", "schedule": "auto",
                 "fast_lr": 1.0 * share, "transfer_lr": 0.1,
             },
-            0.1 * share,
+            0.1 * batch / 16,
         )
         for tiles in TILES
     ]  # fmt: skip
@@ -80,13 +94,22 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
         )
         for tiles in GATED
     ]  # fmt: skip
+    cascaded = Choice(
+        "cascaded_residual_learning-10", "cascaded MT-RL, 10 tiles",
+        {
+            "name": "cascaded_residual_learning", "weight_tiles": 3, "levels": [3, 3], "passes": 4,
+            "pass_steps": min(max(steps_per_epoch / (_CASCADE_DECISIONS * 4**2), 1.0), 5.0),
+            "stage_steps": _CASCADE_STAGE * steps_per_epoch,
+        },
+        0.1, measure_first=True,
+    )  # fmt: skip
     buffered = Choice(
         "tiki_taka_v2", "TT-v2",
         {
             "name": "tiki_taka_v2", "fast_lr": 0.8 * share, "columns": 25,
-            "transfer_lr": 0.2 / device.states / share,
+            "transfer_lr": 0.2 / device.states * _TT_V2_STEPS / steps_per_epoch,
         },
-        0.2 * share,
+        0.2 * batch / 16,
     )  # fmt: skip
     mixed = Choice("mixed_precision", "MP", {"name": "mixed_precision"}, 1.6 * share)
-    return [single, *chains, *gated, buffered, mixed]
+    return [single, *chains, *gated, cascaded, buffered, mixed]

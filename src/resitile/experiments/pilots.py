@@ -1,0 +1,165 @@
+"""A plan for a task: the most promising choices are trained on it before one is recommended."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from resitile import devices, models
+from resitile.devices import Device
+from resitile.errors import ConfigError
+from resitile.experiments import config as configs
+from resitile.experiments.config import Config
+from resitile.experiments.observer import Observer
+from resitile.experiments.plan import Limits, best, chance, plan
+from resitile.experiments.plan_choices import Choice, choices
+from resitile.experiments.records import RunFolder
+from resitile.experiments.runner import run
+from resitile.experiments.task import load_task, steps_per_epoch
+
+DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
+
+
+@dataclass(frozen=True)
+class Question:
+    """My device, my network, my data: which method, and how many tiles?
+
+    Args:
+        device: the table `[device]`.
+        data: the table `[data]`.
+        model: name or path of the network.
+        epochs: of a run.
+        steps: mini-batches of an epoch; None counts them in the data.
+        limits: what the answer must keep to.
+        threads: of runs; None is their default.
+    """
+
+    device: dict[str, Any]
+    data: dict[str, Any]
+    model: str
+    epochs: int
+    steps: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    threads: int | None = None
+
+    @cached_property
+    def made_device(self) -> Device:
+        """The device itself."""
+        return devices.create(**self.device)
+
+    @cached_property
+    def network(self) -> nn.Module:
+        """The network as plain torch."""
+        return models.create(self.model)
+
+    @cached_property
+    def steps_per_epoch(self) -> int:
+        """Mini-batches of an epoch.
+
+        Raises:
+            DataError: if they have to be counted and the data are not there.
+        """
+        if self.steps is not None:
+            return self.steps
+        counted = self.run(DIGITAL)
+        return steps_per_epoch(counted, load_task(counted))
+
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """What there is to choose from, by key."""
+        found = choices(self.made_device, self.data["batch_size"], self.steps_per_epoch)
+        return {choice.key: choice for choice in found}
+
+    def run(self, choice: Choice, name: str | None = None) -> Config:
+        """The run of a choice, called `name` or by its key and what decides its result."""
+        content = {
+            "name": name or choice.key, "label": choice.label, "data": self.data,
+            "model": {"name": self.model}, **choice.tables(self.epochs),
+        }  # fmt: skip
+        if choice is not DIGITAL:
+            content["device"] = self.device
+        if self.threads is not None:
+            content["train"]["threads"] = self.threads
+        made = configs.parse(content)
+        return made if name else made.model_copy(update={"name": f"{choice.key}-{made.hash[:8]}"})
+
+    def answer(
+        self, measured: dict[str, float] | None = None, digital: float | None = None
+    ) -> dict[str, Any]:
+        """The plan, given what was measured and what digital training reaches."""
+        return plan(
+            self.made_device, self.network, batch=self.data["batch_size"],
+            steps_per_epoch=self.steps_per_epoch, digital_accuracy=digital, limits=self.limits,
+            measured=measured,
+        )  # fmt: skip
+
+
+def answer_by_runs(
+    question: Question,
+    count: int,
+    folder: Path,
+    *,
+    digital: float | None = None,
+    observer: Observer | None = None,
+) -> dict[str, Any]:
+    """The plan after the choices that promise most were trained, one after the other.
+
+    What a run shows corrects the predictions of the others, and so decides what is tried next.
+    Accuracies are those on validation images after the last epoch, one seed each. Finished runs
+    with the same settings are used again and unfinished ones continued.
+
+    Args:
+        question: what is asked.
+        count: choices to train, at least 1; fewer if no other can still be recommended.
+        folder: parent of the run folders.
+        digital: what digital training reaches; None trains it, too.
+        observer: is told about every run.
+
+    Raises:
+        ConfigError: if digital training learns nothing, so that there is nothing to compare with.
+        Stopped: after Ctrl-C; the same call goes on.
+    """
+
+    def accuracy(choice: Choice) -> float:
+        config = question.run(choice)
+        resume = RunFolder(folder / config.name).exists
+        return float(
+            run(config, folder, resume=resume, observer=observer, test=False)["val_accuracy"]
+        )
+
+    measured: dict[str, float] = {}
+    found = question.answer(measured, digital)  # refuses what is wrong before anything is trained
+    if digital is None:
+        digital = accuracy(DIGITAL)
+        if digital <= chance():
+            raise ConfigError(
+                f"digital SGD (lr {DIGITAL.lr:g}) learns nothing in {question.epochs} epochs of "
+                f"{question.steps_per_epoch} steps: {digital:.1%} on validation images; give it "
+                "more epochs, or say what digital training reaches (digital_accuracy)"
+            )
+        found = question.answer(measured, digital)
+    while len(measured) < count and (key := most_promising(found, question.limits)) is not None:
+        measured[key] = accuracy(question.choices[key])
+        found = question.answer(measured, digital)
+    return found
+
+
+def most_promising(found: dict[str, Any], limits: Limits) -> str | None:
+    """Which choice to measure next; None if no other can become the recommended one.
+
+    It is what would be recommended by the predictions, had nothing been measured; if none of them
+    reaches the least accuracy, that with the highest, since predictions are good to some points.
+    Where a least accuracy was reached, only faster choices come into question.
+    """
+    rows = [row for row in found["choices"] if row["breaks"] in ([], ["accuracy"])]
+    new = [row for row in rows if row["measured_accuracy"] is None]
+    reached = [row for row in rows if row["measured_accuracy"] is not None and not row["breaks"]]
+    if limits.accuracy is not None and reached:
+        fastest = min(row["update_ns"] for row in reached)
+        return best([row for row in new if row["update_ns"] < fastest], limits)
+    key = best(new, limits)
+    if key is None and new:
+        key = str(max(new, key=lambda row: row["accuracy"])["key"])
+    return key
