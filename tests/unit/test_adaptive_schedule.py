@@ -121,8 +121,17 @@ class TestClock:
         x = np.ones((2, 3), dtype=np.float32)
         whole = rows(x, np.ones((2, 4), dtype=np.float32))
         half = [rows(x, np.ones((2, 2), dtype=np.float32)) for _ in range(2)]
-        assert adaptive.expected_pulses([whole], 0.1, device, 4) == pytest.approx(0.4)
-        assert adaptive.expected_pulses(half, 0.1, device, 4) == pytest.approx(0.4)
+        expected = pytest.approx(0.4 * (2 / np.pi) ** 2)  # lines of one strength, all of them
+        assert adaptive.expected_pulses([whole], 0.1, device, 4) == expected
+        assert adaptive.expected_pulses(half, 0.1, device, 4) == expected
+
+    def test_silent_lines_do_not_slow_the_clock(self):
+        normal = np.random.default_rng(0).normal(size=4000)
+        mean = np.abs(normal).mean()
+        assert adaptive.strength(normal) == pytest.approx(mean, rel=0.05)
+        silent = np.concatenate([normal, np.zeros(36_000)])
+        assert adaptive.strength(silent) == pytest.approx(adaptive.strength(normal))
+        assert adaptive.strength(np.zeros(3)) == 0
 
     def test_a_tile_that_nothing_moves_is_not_read(self):
         layer = train(layer_of(fast_lr=0.0), 50)
@@ -149,6 +158,38 @@ class TestClock:
         assert reads[1] > 2 * reads[0]
 
 
+class TestFilling:
+    def test_tiles_are_filled_coarsest_first_then_the_chain_begins(self):
+        layer = layer_of(tiles=4)
+        may_move = {0: {0, 1}, 1: {1, 2}, 3: {0, 1, 2}}  # a stage may end within a mini-batch
+        stages, moved = [], {stage: set() for stage in may_move}
+        for k in range(300):
+            stages.append(int(layer.state["stage"][0]))
+            before = layer.tiles.clone()
+            train(layer, 1, goal=0.8, lr=1.0, seed=k)
+            changed = (layer.tiles != before).flatten(1).any(1).tolist()
+            moved[stages[-1]] |= {n for n in range(3) if changed[n]}
+        assert stages == sorted(stages)
+        assert set(stages) == {0, 1, 3}  # tile 2 is filled by the chain
+        assert all(moved[stage] <= may_move[stage] for stage in may_move)
+        assert all(stage in moved[stage] for stage in (0, 1))
+
+    def test_a_stage_is_five_passes(self):
+        layer = layer_of(tiles=3)
+        while int(layer.state["stage"][0]) == 0:
+            read = int(layer.transfers[2])
+            assert read == int(layer.state["filled"][0]) < 5 * 12
+            train(layer, 1, goal=0.8, lr=1.0, seed=read)
+        assert layer.state["filled"][0] == 0
+        assert 5 * 12 <= layer.transfers[2] <= 5 * 12 + 2
+
+    def test_two_tiles_are_a_chain_from_the_start(self):
+        assert int(layer_of(tiles=2).state["stage"][0]) == 1
+
+    def test_only_what_agrees_is_kept(self):
+        assert [adaptive.filling(rho) for rho in (-1.0, EVEN, 2 * EVEN, 5.0)] == [0, 0, 0.5, 1]
+
+
 class TestState:
     def test_it_goes_through_a_file_to_the_bit(self):
         layer = train(layer_of(), 61, goal=0.4)
@@ -168,7 +209,7 @@ class TestState:
         layer = train(layer_of(), 60, goal=0.4)
         assert layer.state["power"].any()
         layer.program(torch.zeros(5, 12))
-        for name in ("due", "read", "product", "power", "last"):
+        for name in ("due", "read", "product", "power", "last", "filled", "stage"):
             assert not layer.state[name].any()
 
 
@@ -206,7 +247,7 @@ def test_cost():
     shape = Layer(5, 12, batch=4)
     own, plain = rule.work(shape, 0.5), fixed.work(shape, 0.5)
     assert own.storage - plain.storage == 3 * 12
-    assert own.flops - plain.flops == shape.lines + 4 * shape.rows * 0.5
+    assert own.flops - plain.flops == 3 * shape.lines + 7 * shape.rows * 0.5
     assert (own.periods, own.reads) == (plain.periods, plain.reads)
     with pytest.raises(ConfigError, match='schedule="periods"'):
         rule.cost_without_end(shape)

@@ -39,8 +39,9 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
             does.
         schedule: "periods" as above; "auto" instead fills the coarse tiles one after the other
             from the finest, one epoch each, and then leaves them as they are; it needs
-            `steps_per_epoch`. "adaptive" measures how steadily each tile is pushed and sets the
-            periods, and the steps around beta, by that. Either takes the place of `WarmStart`,
+            `steps_per_epoch`. "adaptive" fills them, too, then begins the chain; it
+            measures how steadily each tile is pushed and sets periods, and steps around beta, by
+            that. Either takes the place of `WarmStart`,
             `transfer_every`, `transfer_ratio` and `columns`.
         steps_per_epoch: mini-batches of an epoch, for schedule="auto" only; the command line
             fills it in.
@@ -221,11 +222,11 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
         """Analog SGD, and a read and a pulse train for every transferred column.
 
         Transfers are counted one after the other [arXiv 2510.02516, Table 5]. schedule="adaptive"
-        adds the means of |x| and |d|, four operations for every value read, and a number for
-        every column of a source tile.
+        adds three operations for every line's signal, seven for every value read, and a number
+        for every column of a source tile.
         """
         adaptive = self.schedule == "adaptive"
-        own = layer.lines * layer.vectors + 4 * layer.rows * reads
+        own = 3 * layer.lines * layer.vectors + 7 * layer.rows * reads
         return Work(
             periods=layer.primitives.train_length * (layer.vectors + reads),
             reads=reads,

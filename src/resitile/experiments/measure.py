@@ -24,12 +24,13 @@ def counts(model: nn.Module) -> tuple[dict[str, list[int]], dict[str, list[int]]
 
 
 def stage(model: nn.Module) -> int | None:
-    """The tile that is being filled (a warm start, gated training), or None."""
-    for layer in analog_layers(model).values():
-        if "stage" in layer.state:
-            found = int(layer.state["stage"][0])
-            return found if found < layer.algorithm.count - 1 else None
-    return None
+    """The coarsest tile that is being filled in any layer (a warm start, gates), or None."""
+    found = [
+        int(layer.state["stage"][0])
+        for layer in analog_layers(model).values()
+        if "stage" in layer.state and layer.state["stage"][0] < layer.algorithm.count - 1
+    ]
+    return min(found, default=None)
 
 
 def costs(model: nn.Module, batch: int, steps: int, lr: float) -> dict[str, float]:
