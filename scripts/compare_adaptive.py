@@ -124,6 +124,7 @@ class Network:
         # The task is that of any algorithm.
         run = {"name": "adaptive", "seed": seed, "data": data, "algorithm": {"name": "digital"}}
         task = load_task(configs.parse(run))
+        nll = torch.nn.functional.nll_loss
         images, labels = task.train.images, task.train.labels
         if settings.get("schedule") == "auto":
             settings = {**settings, "steps_per_epoch": -(-len(labels) // 16)}
@@ -137,15 +138,15 @@ class Network:
         count = 0
         for _ in range(3):
             for part in torch.randperm(len(labels), generator=generator).split(16):
-                loss = torch.nn.functional.nll_loss(model(images[part]), labels[part])
+                loss = nll(model(images[part]), labels[part])
                 loss.backward()
                 optimizer.step()
                 optimizer.zero_grad()
                 count += 1
         reads = sum(int(layer.transfers.sum()) for layer in analog_layers(model).values())
         return {
-            "val_accuracy": evaluate(model, task.validation)[1],
-            "test_accuracy": evaluate(model, task.test)[1],
+            "val_accuracy": evaluate(model, task.validation, nll)[1],
+            "test_accuracy": evaluate(model, task.test, nll)[1],
             "reads": reads / count,
         }
 

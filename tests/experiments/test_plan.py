@@ -21,6 +21,7 @@ from resitile.experiments.plan import (
     effective_states,
     kept_share,
     plan,
+    promising,
     rule_of,
 )
 from resitile.experiments.plan_choices import choices
@@ -190,6 +191,9 @@ def test_only_what_was_measured_is_recommended_then() -> None:
     assert row_of(measured, "residual_learning-4")["measured_accuracy"] is None
     near = found(measured={"residual_learning-6": 0.846, slow["key"]: 0.85})
     assert near["recommended"] == "residual_learning-6"  # half a point less, and faster
+    poor = found(measured={"single_tile": 0.2})
+    assert promising(poor) is not None
+    assert promising(found(measured={"mixed_precision": 0.99})) is None
     limits = Limits(accuracy=0.8)
     row = row_of(found(limits=limits, measured={"mixed_precision": 0.7}), "mixed_precision")
     assert row["breaks"] == ["accuracy"]
@@ -324,6 +328,7 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     [
         ([], 2, "give either --states"),
         (["--states", "4", "--threads", "1"], 2, "--threads is of use with --measure only"),
+        (["--states", "4", "--runs-dir", "r"], 2, "--runs-dir is of use with --measure only"),
         (["--states", "4", "--measure", "-1"], 2, "Invalid value for '--measure'"),
         (["--states", "1"], 2, "states must be at least 2"),
         (["--states", "4", "--min-accuracy", "1.5"], 2, "Invalid value for '--min-accuracy'"),

@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import DataDir, Json, Overwrite, RunsDir, Threads, unset
+from resitile.cli.options import DataDir, Json, Overwrite, Threads, unset
 
 if TYPE_CHECKING:
-    from resitile.devices import Device
     from resitile.experiments.pilots import Question
 
 _OPTIONS = {
@@ -67,7 +66,10 @@ def plan(
     ] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
     overwrite: Overwrite = False,
-    runs_dir: RunsDir = Path("runs"),
+    runs_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder that holds the measured runs; default runs.", show_default=False),
+    ] = None,
     data_dir: DataDir = None,
     threads: Threads = None,
     as_json: Json = False,
@@ -89,8 +91,9 @@ def plan(
     from resitile.experiments.plan import Limits
     from resitile.reports.plan import write_plan
 
-    if measure == 0 and threads is not None:
-        raise ConfigError("--threads is of use with --measure only; leave it out")
+    for option, value in (("--threads", threads), ("--runs-dir", runs_dir)):
+        if measure == 0 and value is not None:
+            raise ConfigError(f"{option} is of use with --measure only; leave it out")
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
     table: dict[str, Any] = {"name": data, "batch_size": batch}
@@ -108,7 +111,8 @@ def plan(
         threads,
     )  # fmt: skip
     if measure:
-        found = _by_runs(question, measure, runs_dir / f"{out.stem}-measured", digital_accuracy)
+        folder = (runs_dir or Path("runs")) / f"{out.stem}-measured"
+        found = _by_runs(question, measure, folder, digital_accuracy)
     else:
         found = _predicted(question, digital_accuracy)
     picture = write_plan(found, out.with_suffix(".svg"))
@@ -119,7 +123,7 @@ def plan(
     if as_json:
         print_json(found)
     else:
-        _print(found, question.made_device)
+        _print(found, question)
         say(f"picture: {picture}")
         if chosen is not None:
             say(f"run: {out}")
@@ -168,17 +172,21 @@ def _by_runs(
         raise stopped(f"{stop}; go on with the same command") from None
 
 
-def _print(found: dict[str, Any], device: "Device") -> None:
+def _print(found: dict[str, Any], question: "Question") -> None:
     """The table and what to know about it."""
     from resitile import devices
     from resitile.cli.output import print_table, say
-    from resitile.experiments.plan import reference_range
+    from resitile.experiments.plan import promising, reference_range
 
     rows = [_shown(row, row["key"] == found["recommended"]) for row in found["choices"]]
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
     print_table([*titles, "area", ""], rows)
     if any(row["measured_accuracy"] is not None for row in found["choices"]):
         say(f"measured: validation images, one seed; digital {found['digital_accuracy']:.1%}")
+        more = promising(found)
+        if more is not None and question.limits.accuracy is None:
+            say(f"{more} promises more than what was measured: try it with a larger --measure")
+    device = question.made_device
     if type(device) is not devices.SoftBounds:
         say(f"accuracies are predicted as for soft bounds of {device.states:g} states")
     low, high = reference_range()

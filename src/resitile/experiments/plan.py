@@ -229,6 +229,16 @@ def _candidates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return measured or [row for row in rows if not row["measure_first"]]
 
 
+def promising(found: dict[str, Any]) -> str | None:
+    """The label of the choice predicted to be better than the recommended, measured one, if any."""
+    keep = [row for row in found["choices"] if not row["breaks"]]
+    chosen = next((row for row in keep if row["key"] == found["recommended"]), None)
+    if chosen is None:
+        return None
+    most = max(keep, key=lambda row: float(row["accuracy"]))
+    return str(most["label"]) if most["accuracy"] > chosen["accuracy"] + CLOSE else None
+
+
 def best(rows: list[dict[str, Any]], limits: Limits) -> str | None:
     """The key of the best of some choices by the rule of `plan`; None if all break a limit."""
     possible = [row for row in rows if not row["breaks"]]

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 import resitile
 from resitile.errors import UpdateError
@@ -154,6 +153,7 @@ class _Run:
         """The steps of one epoch that are still to do."""
         train, at, batch = self.task.train, self.position, self.config.data.batch_size
         model, optimizer = self.learner.model, self.learner.optimizer
+        loss_of_scores = self.learner.loss
         order = torch.randperm(
             len(train), generator=generator(self.config.seed, "order", at.epoch + 1)
         )
@@ -163,7 +163,7 @@ class _Run:
             chosen = order[at.step * batch : (at.step + 1) * batch]
             labels = train.labels.index_select(0, chosen)
             out = model(train.images.index_select(0, chosen))
-            loss = F.nll_loss(out, labels)
+            loss = loss_of_scores(out, labels)
             value = loss.item()
             if not math.isfinite(value):
                 raise self._not_finite(value)
@@ -188,7 +188,7 @@ class _Run:
         """Validate, record, adapt the schedule, save."""
         at, learner = self.position, self.learner
         self.observer.evaluating("validation")
-        val_loss, val_accuracy = evaluate(learner.model, self.task.validation)
+        val_loss, val_accuracy = evaluate(learner.model, self.task.validation, learner.loss)
         if not math.isfinite(val_loss):
             raise self._not_finite(val_loss)
         train_loss, train_accuracy = at.loss_sum / at.seen, at.correct / at.seen
@@ -227,10 +227,11 @@ class _Run:
 
     def _summary(self, test: bool) -> dict[str, Any]:
         at, model, config = self.position, self.learner.model, self.config
-        val_accuracy, test_accuracy = evaluate(model, self.task.validation)[1], None
+        loss = self.learner.loss
+        val_accuracy, test_accuracy = evaluate(model, self.task.validation, loss)[1], None
         if test:
             self.observer.evaluating("test")
-            test_accuracy = evaluate(model, self.task.test)[1]
+            test_accuracy = evaluate(model, self.task.test, loss)[1]
         rule = config.rule()
         devices = () if rule is None else rule.devices()
         return {

@@ -17,6 +17,8 @@ from resitile.errors import ConfigError
 from resitile.experiments.config import Config
 
 _EVAL_BATCH = 500
+_NORMAL = 1e-4  # log-probabilities: exponentials that add up to 1 up to rounding
+Loss = Callable[..., Tensor]  # as torch.nn.functional's: (scores, labels, reduction=...)
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Learner:
     scheduler: StepLR | None
     warm: "resitile.WarmStart | None"
     fingerprint: str
+    loss: Loss
 
 
 def generator(*parts: object) -> torch.Generator:
@@ -127,9 +130,10 @@ def build(config: Config, task: Task) -> Learner:
     """Model and optimizer as they are before the first step; draws from torch's global generator.
 
     Raises:
-        ConfigError: if the model is unknown or a setting does not fit it.
+        ConfigError: if the model is unknown, or a setting or the data do not fit it.
     """
     model, rule = network(config, lambda: steps_per_epoch(config, task))
+    loss = loss_of(model, task.train, config.model.name)
     optimizer_type: type[torch.optim.Optimizer] = torch.optim.SGD
     warm = None
     if rule is not None:
@@ -144,18 +148,47 @@ def build(config: Config, task: Task) -> Learner:
     scheduler = None
     if config.optimizer.decay_every:
         scheduler = StepLR(optimizer, config.optimizer.decay_every, config.optimizer.decay)
-    return Learner(model, optimizer, scheduler, warm, "Digital()" if rule is None else repr(rule))
+    fingerprint = "Digital()" if rule is None else repr(rule)
+    return Learner(model, optimizer, scheduler, warm, fingerprint, loss)
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, part: Part) -> tuple[float, float]:
-    """Mean loss and accuracy of a model that returns log-probabilities."""
+def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
+    """Cross entropy of what the model returns: log-probabilities, or scores of any size.
+
+    Raises:
+        ConfigError: if the model does not take these images, or has not a score for every class.
+    """
+    images, classes = part.images[:2], int(part.labels.max()) + 1
+    model.eval()
+    try:
+        out = model(images)
+    except RuntimeError as error:
+        shape = ", ".join(map(str, images.shape[1:]))
+        raise ConfigError(
+            f"model {name!r} does not take images of shape (batch, {shape}): {error}"
+        ) from error
+    finally:
+        model.train()
+    found = tuple(out.shape) if isinstance(out, Tensor) else type(out).__name__
+    if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] < classes:
+        raise ConfigError(
+            f"model {name!r} must return scores of shape (batch, classes) with at least {classes} "
+            f"classes; for {len(images)} images it returned {found}"
+        )
+    normal = bool((out.logsumexp(1).abs() < _NORMAL).all())
+    return F.nll_loss if normal else F.cross_entropy
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, part: Part, loss_of_scores: Loss) -> tuple[float, float]:
+    """Mean loss and accuracy of a model."""
     model.eval()
     loss, correct = 0.0, 0
     for start in range(0, len(part), _EVAL_BATCH):
         labels = part.labels[start : start + _EVAL_BATCH]
         out = model(part.images[start : start + _EVAL_BATCH])
-        loss += F.nll_loss(out, labels, reduction="sum").item()
+        loss += loss_of_scores(out, labels, reduction="sum").item()
         correct += int((out.argmax(1) == labels).sum())
     model.train()
     return loss / len(part), correct / len(part)

@@ -1,0 +1,95 @@
+"""Networks of the user's own: what they take and give is checked before anything is trained."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from resitile.errors import ConfigError
+from resitile.experiments.config import Config, parse
+from resitile.experiments.runner import run
+
+CODE = """
+import torch
+from torch import nn
+
+class Scores(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+
+    def forward(self, images):
+        return self.layers(images)
+
+class LogProbabilities(Scores):
+    def forward(self, images):
+        return super().forward(images).log_softmax(1)
+
+class Narrow(Scores):
+    def forward(self, images):
+        return super().forward(images[..., :20])
+
+class Few(Scores):
+    def forward(self, images):
+        return super().forward(images)[:, :7]
+
+class Pair(Scores):
+    def forward(self, images):
+        return super().forward(images), images
+"""
+
+
+@pytest.fixture
+def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Config]]:
+    """A tiny run of a network of this module."""
+    (tmp_path / "networks_of_mine.py").write_text(CODE)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def config(name: str, **tables: object) -> Config:
+        content = {
+            "name": name,
+            "data": {"name": "fashion-mnist-10k", "limit": 200, "validation": 0.3},
+            "model": {"name": f"networks_of_mine:{name}"},
+            "algorithm": {"name": "digital"},
+            "train": {"epochs": 2, "threads": 1},
+            **tables,
+        }
+        return parse(content)
+
+    yield config
+    sys.modules.pop("networks_of_mine", None)
+
+
+@pytest.mark.parametrize("analog", [False, True])
+def test_scores_are_trained_as_log_probabilities_are(
+    made: Callable[..., Config], tmp_path: Path, analog: bool
+) -> None:
+    tables: dict[str, object] = {}
+    if analog:
+        tables["device"] = {"name": "soft_bounds", "states": 4}
+        tables["algorithm"] = {"name": "single_tile"}
+    found = [
+        run(made(name, **tables), tmp_path / "runs") for name in ("Scores", "LogProbabilities")
+    ]
+    losses = [(tmp_path / "runs" / f["name"] / "metrics.jsonl").read_text() for f in found]
+    assert "Infinity" not in losses[0]
+    assert found[0]["val_accuracy"] == pytest.approx(found[1]["val_accuracy"], abs=0.02)
+    assert found[0]["test_accuracy"] == pytest.approx(found[1]["test_accuracy"], abs=0.02)
+    assert found[0]["val_accuracy"] > 0.3
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Narrow", r"does not take images of shape \(batch, 1, 28, 28\)"),
+        ("Few", r"at least 10 classes; for 2 images it returned \(2, 7\)"),
+        ("Pair", "it returned tuple"),
+    ],
+)
+def test_a_network_that_does_not_fit_is_refused(
+    made: Callable[..., Config], tmp_path: Path, name: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run(made(name), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
