@@ -153,6 +153,20 @@ def test_measured_losses_correct_the_predicted_ones() -> None:
     assert (better["a-2"], better["b"]) == (0.0, -0.02)  # none above digital that was not before
 
 
+def test_steps_follow_the_mini_batch_and_the_epoch() -> None:
+    """Twice the images a mini-batch, half the mini-batches an epoch."""
+    for small, large in zip(choices(DEVICE, 8, 400), choices(DEVICE, 16, 200), strict=True):
+        assert small.key == large.key
+        one, two = small.algorithm, large.algorithm
+        for key in ("fast_lr", "stage_steps", "pass_steps"):
+            if key in one:
+                assert two[key] == one[key] * (2 if key == "fast_lr" else 0.5) or two[key] == 1.0
+        if small.kind in ("single_tile", "mixed_precision", "residual_learning"):
+            assert large.lr == pytest.approx(2 * small.lr)
+    staged = {c.kind: c.algorithm["stage_steps"] for c in choices(DEVICE, 16, 1000)[6:10]}
+    assert staged == {"gated_residual_learning": 3000, "cascaded_residual_learning": 2000}
+
+
 def test_steps_are_shares_of_a_devices_reach() -> None:
     """On devices twice as wide every choice learns the same weights, up to float32 rounding."""
     torch.manual_seed(0)

@@ -158,7 +158,48 @@ class TestClock:
         assert reads[1] > 2 * reads[0]
 
 
+class Recorder:
+    """Stands in for a composite of 4 x 12: reads are given, writes are recorded."""
+
+    def __init__(self, tiles, content):
+        self.w = np.zeros((4, 12), dtype=np.float32)
+        self.tiles = [layer_of().composite().tiles[0] for _ in range(tiles)]
+        self.content, self.sent = np.asarray(content, dtype=np.float32), []
+
+    def read(self, n, column):
+        return self.content
+
+    def write_column(self, n, column, content, step):
+        self.sent.append((n, column, step))
+
+
 class TestFilling:
+    betas = (0.0, 0.1, 0.2, 0.4)
+
+    def ran(self, stage, rho, due):
+        """What is sent when columns of tile 3 are due and their agreement is `rho`."""
+        weight = Recorder(4, [0.5, 0.0, 0.0, 0.0])
+        state = {**adaptive.init(4, 12), "column": np.zeros(4, dtype=np.int64)}
+        state["stage"][0], state["due"][3] = stage, due
+        state["read"][:] = 1000
+        state["power"][:], state["product"][:] = 1e9, rho * 1e9  # new reads change nothing
+        adaptive.run(weight, state, [], 0.1, self.betas)
+        return weight.sent, state
+
+    def test_steps_while_filling(self):
+        sent, state = self.ran(stage=1, rho=0.4, due=2)
+        assert [(n, column) for n, column, _ in sent] == [(1, 0), (1, 1)]
+        assert [step for _, _, step in sent] == pytest.approx([0.4 * 0.5] * 2, rel=1e-3)
+        assert not state["due"][:3].any()
+
+    def test_steps_and_clock_of_the_chain(self):
+        sent, state = self.ran(stage=3, rho=0.4, due=1)
+        assert [(n, column) for n, column, _ in sent] == [(2, 0)]
+        step = sent[0][2]
+        assert step == pytest.approx(0.4 * adaptive.gain(0.4), rel=1e-3)
+        # One row of four holds 0.5: S = (2 / pi) * 0.5. dw_min is 0.5, D is 0.5, pace is 1.
+        assert state["due"][2] == pytest.approx(step * (2 / np.pi) * 0.5 / 0.5 * 0.5, rel=1e-3)
+
     def test_tiles_are_filled_coarsest_first_then_the_chain_begins(self):
         layer = layer_of(tiles=4)
         may_move = {0: {0, 1}, 1: {1, 2}, 3: {0, 1, 2}}  # a stage may end within a mini-batch
