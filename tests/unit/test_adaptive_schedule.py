@@ -44,10 +44,11 @@ def after(reads):
     """Agreement of tile 1 after whole passes over 4 columns; `reads` is (passes, rows, 4)."""
     state = adaptive.init(2, 4)
     for content in np.asarray(reads, dtype=np.float32):
-        for column in range(4):
-            rho = adaptive.measure(state, 1, column, content[:, column])
-            assert rho == adaptive.agreement(state, 1)
-    return rho
+        for columns in (np.array([0]), np.arange(1, 4)):  # alone and several at once
+            rho = adaptive.measure(state, 1, columns, content[:, columns].T)
+            assert len(rho) == columns.size
+            assert rho[-1] == adaptive.agreement(state, 1)
+    return rho[-1]
 
 
 class TestRule:
@@ -80,8 +81,8 @@ class TestRule:
 
     def test_one_average_step_is_exact(self):
         state = adaptive.init(2, 1)
-        adaptive.measure(state, 1, 0, np.array([2.0, 1.0], dtype=np.float32))
-        adaptive.measure(state, 1, 0, np.array([1.0, -3.0], dtype=np.float32))
+        reads = np.array([[2.0, 1.0], [1.0, -3.0]], dtype=np.float32)  # of the same column
+        adaptive.measure(state, 1, np.array([0, 0]), reads)
         # column 0 has signs (1, 1): products 3 * -2; powers 5, then 10; window 64
         fade = 1 - 1 / 64
         assert state["power"][1] == pytest.approx((5 * fade + 10) / 64)
@@ -90,7 +91,7 @@ class TestRule:
 
     @pytest.mark.parametrize("rows_", [1, 5, 8])
     def test_signs_cancel_cross_terms_over_neighbouring_columns(self, rows_):
-        signs = np.array([adaptive.signs(c, rows_) for c in range(16, 24)])
+        signs = adaptive.signs(np.arange(16, 24), rows_)
         assert (signs.T @ signs == 8 * np.eye(rows_)).all()
 
     def test_limits(self):
@@ -128,10 +129,12 @@ class TestClock:
     def test_silent_lines_do_not_slow_the_clock(self):
         normal = np.random.default_rng(0).normal(size=4000)
         mean = np.abs(normal).mean()
-        assert adaptive.strength(normal) == pytest.approx(mean, rel=0.05)
+        alone = adaptive.strengths(normal[None])[0]
+        assert alone == pytest.approx(mean, rel=0.05)
         silent = np.concatenate([normal, np.zeros(36_000)])
-        assert adaptive.strength(silent) == pytest.approx(adaptive.strength(normal))
-        assert adaptive.strength(np.zeros(3)) == 0
+        assert adaptive.strengths(silent[None])[0] == pytest.approx(alone)
+        rows_ = np.array([[0.0, 0.0], [0.0, 3.0], [3.0, -3.0]])
+        assert adaptive.strengths(rows_) == pytest.approx([0, 6 / np.pi, 6 / np.pi])
 
     def test_a_tile_that_nothing_moves_is_not_read(self):
         layer = train(layer_of(fast_lr=0.0), 50)
@@ -166,11 +169,13 @@ class Recorder:
         self.tiles = [layer_of().composite().tiles[0] for _ in range(tiles)]
         self.content, self.sent = np.asarray(content, dtype=np.float32), []
 
-    def read(self, n, column):
-        return self.content
+    def read_sum(self, first, last, columns):
+        assert last == first + 1
+        return np.tile(self.content, (columns.size, 1))
 
-    def write_column(self, n, column, content, step):
-        self.sent.append((n, column, step))
+    def write_columns(self, n, columns, changes, lr):
+        steps = lr * changes[:, 0] / self.content[0]
+        self.sent += list(zip([n] * columns.size, columns.tolist(), steps, strict=True))
 
 
 class TestFilling:

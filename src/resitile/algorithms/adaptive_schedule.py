@@ -15,6 +15,7 @@ Where it falls short of fixed schedules: docs/theory.md.
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -77,34 +78,38 @@ def run(
     pulses = expected_pulses(batch, alpha, weight.tiles[finest].device, weight.w.shape[0])
     state["due"][finest] += d_in * min(_part(weight, state, finest, pulses), MOST)
     for n in range(finest, 0, -1):
-        while state["due"][n] >= 1:
-            state["due"][n] -= 1
-            column = int(state["column"][n])
-            state["column"][n] = (column + 1) % d_in
-            content = weight.read(n, column)
-            rho = measure(state, n, column, content)
-            if state["stage"][0] < finest:
-                _fill(weight, state, column, content, betas[finest] * filling(rho))
+        while (count := int(state["due"][n])) > 0:
+            fills = n == finest and state["stage"][0] < finest
+            if fills:
+                count = min(count, FILL * d_in - int(state["filled"][0]))
+            state["due"][n] -= count
+            columns = (state["column"][n] + np.arange(count)) % d_in
+            state["column"][n] = (state["column"][n] + count) % d_in
+            contents = weight.read_sum(n, n + 1, columns)
+            agreements = measure(state, n, columns, contents)
+            if fills:
+                steps = betas[n] * np.array([filling(rho) for rho in agreements])
+                _fill(weight, state, columns, contents * steps[:, None])
                 continue
-            step = betas[n] * gain(rho)
-            weight.write_column(n - 1, column, content, step)
-            sent = step * strength(content) / weight.tiles[n - 1].device.dw_min
+            steps = betas[n] * np.array([gain(rho) for rho in agreements])
+            weight.write_columns(n - 1, columns, contents * steps[:, None], 1.0)
+            sent = steps * strengths(contents) / weight.tiles[n - 1].device.dw_min
             # Of one column, so this is in columns; never read more often than the source.
-            state["due"][n - 1] += min(_part(weight, state, n - 1, sent), 1.0)
+            state["due"][n - 1] += np.minimum(_part(weight, state, n - 1, sent), 1.0).sum()
     state["due"][0] = 0
 
 
-def _fill(weight: Composite, state: State, column: int, content: np.ndarray, step: float) -> None:
-    """Send a column of the finest tile to the tile that is filled; after the last, the chain."""
+def _fill(weight: Composite, state: State, columns: np.ndarray, changes: np.ndarray) -> None:
+    """Send columns of the finest tile to the tile that is filled; after the last, the chain."""
     finest, stage = len(weight.tiles) - 1, int(state["stage"][0])
-    weight.write_column(stage, column, content, step)
-    state["filled"][0] += 1
+    weight.write_columns(stage, columns, changes, 1.0)
+    state["filled"][0] += columns.size
     if state["filled"][0] == FILL * weight.w.shape[1]:
         state["filled"][0] = 0
         state["stage"][0] = stage + 1 if stage + 1 < finest - 1 else finest
 
 
-def _part(weight: Composite, state: State, n: int, pulses: float) -> float:
+def _part(weight: Composite, state: State, n: int, pulses: Any) -> Any:
     """The share of a pass over tile n that `pulses` per device are worth."""
     return pulses * forgets(weight.tiles[n].device) * pace(agreement(state, n))
 
@@ -113,37 +118,51 @@ def expected_pulses(batch: Sequence[Vectors], alpha: float, device: Device, rows
     """Pulses that `batch` sends to a device that gets any: alpha S(x) S(d) / dw_min, summed."""
     total = 0.0
     for v in batch:  # blocks of rows
-        total += strength(v.x) * strength(v.d) * len(v) * v.d.shape[1] / rows
+        both = [float(strengths(lines.reshape(1, -1))[0]) for lines in (v.x, v.d)]
+        total += both[0] * both[1] * len(v) * v.d.shape[1] / rows
     return alpha * total / device.dw_min
 
 
-def strength(values: np.ndarray) -> float:
-    """S: E[v^2] / E|v|, the mean of |v| over pulses instead of lines, times 2 / pi.
+def strengths(values: np.ndarray) -> np.ndarray:
+    """S of every row of values: E[v^2] / E|v|, the mean of |v| over pulses, times 2 / pi.
 
     Images and errors are zero nearly everywhere: their mean over lines says that nothing happens.
     The factor makes S the mean of |v| for normal ones.
     """
-    mean = float(np.abs(values).mean())
-    return 2 / math.pi * float(np.square(values).mean()) / mean if mean > 0 else 0.0
+    mean = np.abs(values).mean(1, dtype=np.float64)
+    square = np.square(values).mean(1, dtype=np.float64)
+    return 2 / math.pi * square / np.where(mean > 0, mean, 1.0)  # 0 of nothing but zeros
 
 
-def measure(state: State, n: int, column: int, content: np.ndarray) -> float:
-    """Take a read of tile n into its averages; returns the agreement.
+def measure(state: State, n: int, columns: np.ndarray, contents: np.ndarray) -> list[float]:
+    """Take reads of tile n, one after the other, into its averages.
 
     In the first pass there is nothing to compare with: agreement `EVEN` is assumed, and then
     fades like any older read.
+
+    Args:
+        state: as of `init`.
+        n: tile.
+        columns: (k,) that were read.
+        contents: (k, d_out), what they held.
+
+    Returns:
+        The agreement after each of them.
     """
     d_in = state["last"].shape[1]
-    power = float(np.square(content, dtype=np.float64).sum())
-    projected = float((content * signs(column, content.size)).sum(dtype=np.float64))
-    first = state["read"][n] < d_in
-    product = EVEN * power if first else projected * float(state["last"][n, column])
+    powers = np.square(contents, dtype=np.float64).sum(1)
+    projections = (contents * signs(columns, contents.shape[1])).sum(1, dtype=np.float64)
     part = 1 / max(_WINDOW, 2 * d_in)
-    state["product"][n] += part * (product - state["product"][n])
-    state["power"][n] += part * (power - state["power"][n])
-    state["last"][n, column] = projected
-    state["read"][n] += 1
-    return agreement(state, n)
+    found = []
+    for column, power, projection in zip(columns, powers, projections, strict=True):
+        first = state["read"][n] < d_in
+        product = EVEN * power if first else projection * state["last"][n, column]
+        state["product"][n] += part * (product - state["product"][n])
+        state["power"][n] += part * (power - state["power"][n])
+        state["last"][n, column] = projection
+        state["read"][n] += 1
+        found.append(agreement(state, n))
+    return found
 
 
 def agreement(state: State, n: int) -> float:
@@ -170,13 +189,13 @@ def pace(rho: float) -> float:
     return min(max(rho / EVEN, SLOWEST), 1.0)
 
 
-def signs(column: int, rows: int) -> np.ndarray:
-    """Signs (rows,) float32 for a column: row `column` of a Walsh matrix.
+def signs(columns: np.ndarray, rows: int) -> np.ndarray:
+    """Signs (len(columns), rows) float32: row `column` of a Walsh matrix for each column.
 
     Any 2^k >= rows columns in a row have signs whose cross terms cancel exactly, also where all
     columns of a tile are alike, as with inputs of one sign.
     """
-    parity = np.bitwise_count(np.arange(rows) & column) & 1
+    parity = np.bitwise_count(np.arange(rows) & columns[:, None]) & 1
     return (1 - 2.0 * parity).astype(np.float32)
 
 
