@@ -301,6 +301,14 @@ def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> 
         answer_by_runs(question, 1, tmp_path)
 
 
+def test_a_network_that_the_devices_cannot_hold_is_refused_before_any_run(tmp_path: Path) -> None:
+    few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 100}
+    device = {"name": "soft_bounds", "states": 4, "w_min": -0.1}
+    with pytest.raises(ConfigError, match="outside what the tiles can hold"):
+        answer_by_runs(Question(device, few, "lenet5", 1, 6), 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def _with(question: Question, data: dict[str, Any]) -> Question:
     return dataclasses.replace(question, data=data)
 
@@ -342,6 +350,7 @@ def test_the_command_writes_a_run_that_train_takes(tmp_path: Path) -> None:
     [
         ([], 2, "give either --states"),
         (["--states", "4", "--threads", "1"], 2, "--threads is of use with --measure only"),
+        (["--states", "4", "-o", "my plan.toml"], 2, "name='my plan' cannot be a folder name"),
         (["--states", "4", "--runs-dir", "r"], 2, "--runs-dir is of use with --measure only"),
         (["--states", "4", "--measure", "-1"], 2, "Invalid value for '--measure'"),
         (["--states", "1"], 2, "states must be at least 2"),
@@ -363,6 +372,7 @@ def test_bad_requests(
     assert stopped.value.code == status
     assert message in capsys.readouterr().err
     assert not (tmp_path / "plan.toml").exists()
+    assert status == 1 or not list(tmp_path.iterdir())
 
 
 def test_a_broken_limit_is_named_as_it_was_given(

@@ -87,7 +87,7 @@ def plan(
     from resitile.cli.output import print_json, say
     from resitile.errors import ConfigError
     from resitile.experiments import records
-    from resitile.experiments.pilots import Question
+    from resitile.experiments.pilots import DIGITAL, Question
     from resitile.experiments.plan import Limits
     from resitile.reports.plan import write_plan
 
@@ -110,6 +110,7 @@ def plan(
         ),
         threads,
     )  # fmt: skip
+    question.run(DIGITAL, out.stem)  # refuses a name that a run cannot have
     if measure:
         folder = (runs_dir or Path("runs")) / f"{out.stem}-measured"
         found = _by_runs(question, measure, folder, digital_accuracy)

@@ -17,7 +17,7 @@ from resitile.experiments.plan import Limits, best, chance, plan
 from resitile.experiments.plan_choices import Choice, choices
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
-from resitile.experiments.task import load_task, steps_per_epoch
+from resitile.experiments.task import load_task, network, steps_per_epoch
 
 DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
 
@@ -118,7 +118,8 @@ def answer_by_runs(
         observer: is told about every run.
 
     Raises:
-        ConfigError: if digital training learns nothing, so that there is nothing to compare with.
+        ConfigError: if the network cannot be put on such devices, or digital training learns
+            nothing, so that there is nothing to compare with.
         Stopped: after Ctrl-C; the same call goes on.
     """
 
@@ -130,7 +131,10 @@ def answer_by_runs(
         )
 
     measured: dict[str, float] = {}
-    found = question.answer(measured, digital)  # refuses what is wrong before anything is trained
+    # What is wrong is refused before anything is trained.
+    found = question.answer(measured, digital)
+    first = next(iter(question.choices.values()))
+    network(question.run(first), lambda: question.steps_per_epoch)
     if digital is None:
         digital = accuracy(DIGITAL)
         if digital <= chance():
