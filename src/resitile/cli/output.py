@@ -59,44 +59,51 @@ def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     elif form == "latex":
         typer.echo(as_latex(lines), nl=False)
     else:
-        table = {
-            key: [title, *(shown(line, key) for line in lines)] for key, title in columns(lines)
-        }
+        shown_columns = dict(columns(lines))
         if all(line["n"] == 1 for line in lines):
-            table.pop("n", None)
-        dropped = _fit(table)
-        print_table(
-            [c[0] for c in table.values()], list(zip(*(c[1:] for c in table.values()), strict=True))
-        )
-        if dropped:
-            say(f"(not shown for want of width: {', '.join(dropped)})")
+            shown_columns.pop("n", None)
+        rows = [[shown(line, key) for key in shown_columns] for line in lines]
+        expendable = [shown_columns[key] for key in _EXPENDABLE if key in shown_columns]
+        print_table(list(shown_columns.values()), rows, expendable=expendable)
 
 
-def _fit(table: dict[str, list[str]]) -> list[str]:
-    """Take columns away, the least important first, until the terminal is wide enough."""
+def print_table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    numbers: bool = True,
+    expendable: Sequence[str] = (),
+) -> None:
+    """A table; with `numbers`, all columns but the first are set to the right.
+
+    A narrow terminal goes without the columns `expendable`, the least important first; no number
+    is ever cut.
+    """
     console = Console()
-    dropped = []
-    for key in _EXPENDABLE:
-        width = sum(max(map(len, cells)) + 2 for cells in table.values()) - 2
-        if not console.is_terminal or width <= console.width:
+    columns = [[title, *cells] for title, *cells in zip(titles, *rows, strict=True)]
+    widths = {column[0]: max(map(len, column)) + 2 for column in columns}
+    dropped: list[str] = []
+    for title in expendable:
+        if not console.is_terminal or sum(widths.values()) - 2 <= console.width:
             break
-        if key in table:
-            dropped.append(table.pop(key)[0])
-    return dropped
-
-
-def print_table(titles: list[str], rows: Sequence[Sequence[str]], *, numbers: bool = True) -> None:
-    """A table; with `numbers`, all columns but the first are set to the right."""
+        if title in widths:
+            del widths[title]
+            dropped.append(title)
+    columns = [column for column in columns if column[0] in widths]
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for k, title in enumerate(titles):
+    for k, column in enumerate(columns):
         right = numbers and k > 0
-        table.add_column(title, justify="right" if right else "left", no_wrap=right or k == 0)
-    for row in rows:
+        table.add_column(column[0], justify="right" if right else "left", no_wrap=right or k == 0)
+    for row in zip(*(column[1:] for column in columns), strict=True):
         table.add_row(*row)
-    console = Console()
+    needed = sum(widths.values()) - 2 if numbers else 0
     if not console.is_terminal:  # into a file or a pipe, it is as wide as it needs to be
-        console = Console(width=200)
+        needed = max(needed, 200)
+    if needed > console.width:
+        console = Console(width=needed)
     console.print(table, highlight=False, markup=False)
+    if dropped:
+        say(f"(not shown for want of width: {', '.join(dropped)})")
 
 
 def clock(seconds: float) -> str:

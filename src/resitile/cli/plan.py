@@ -179,10 +179,16 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     from resitile.cli.output import print_table, say
     from resitile.experiments.plan import promising, reference_range
 
-    rows = [_shown(row, row["key"] == found["recommended"]) for row in found["choices"]]
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
-    print_table([*titles, "area", ""], rows)
-    if any(row["measured_accuracy"] is not None for row in found["choices"]):
+    titles += ["area", ""]
+    expendable = ["floor", "area", "energy", "gamma", "storage"]
+    rows = [_shown(row, row["key"] == found["recommended"]) for row in found["choices"]]
+    some = any(row["measured_accuracy"] is not None for row in found["choices"])
+    if not some:
+        k = titles.index("measured")
+        titles, *rows = (line[:k] + line[k + 1 :] for line in (titles, *rows))
+    print_table(titles, rows, expendable=expendable)
+    if some:
         say(f"measured: validation images, one seed; digital {found['digital_accuracy']:.1%}")
         more = promising(found)
         if more is not None and question.limits.accuracy is None:

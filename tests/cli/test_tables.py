@@ -1,0 +1,52 @@
+"""Tables in terminals of any width: columns may go, digits never do."""
+
+import functools
+
+import pytest
+from rich.console import Console
+
+from resitile.cli import output
+
+TITLES = ["method", "gamma", "update", "storage"]
+ROWS = [["MT-RL, 6 tiles", "0.50", "76.6 ns", "2.13 kB"], ["MP", "-", "791.9 ns", "114.1 kB"]]
+EXPENDABLE = ["gamma", "storage"]
+
+
+def printed(
+    width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> list[str]:
+    terminal = functools.partial(Console, width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(output, "Console", terminal)
+    output.print_table(TITLES, ROWS, expendable=EXPENDABLE)
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_wide_terminal_shows_everything(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(80, monkeypatch, capsys)
+    assert lines[0].split() == TITLES
+    assert lines[2].split() == " ".join(ROWS[1]).split()
+    assert len(lines) == 3
+
+
+def test_a_narrow_one_drops_the_least_important_first_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(36, monkeypatch, capsys)
+    assert lines[0].split() == ["method", "update", "storage"]
+    assert lines[-1] == "(not shown for want of width: gamma)"
+
+
+def test_numbers_are_never_cut(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = printed(12, monkeypatch, capsys)
+    assert lines[0].split() == ["method", "update"]
+    assert "…" not in "".join(lines)
+    assert lines[1].endswith("76.6 ns")
+
+
+def test_a_file_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(TITLES, ROWS, expendable=EXPENDABLE)
+    assert capsys.readouterr().out.splitlines()[0].split() == TITLES
