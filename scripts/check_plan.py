@@ -2,11 +2,13 @@
 
     python scripts/check_plan.py RUNS_DIR
 
-Two tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; and a convolution
+Three tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
 with one linear layer, 4,000 images in mini-batches of 8, narrow devices of 15 states that are
-steeper up than down. For each 20 runs and more, every method of the planner with its steps and
+steeper up than down; and three linear layers, 8,000 images in mini-batches of 10 (a quarter of them
+for validation), devices of 20 states with linear steps. The third was first run when the planner
+was finished. For each 20 runs and more, every method of the planner with its steps and
 variants with half and double the learning rate. Compares the recommendation, predicted and after
-three choices were measured, with the best run, without limits and with 4 kB of digital storage.
+three and six runs, with the best run, without limits and with 4 kB of digital storage.
 Writes results/plan/check.json.
 """
 
@@ -18,10 +20,11 @@ from typing import Any
 
 from resitile.experiments.pilots import DIGITAL, Question, answer_by_runs
 from resitile.experiments.plan import Limits
+from resitile.experiments.plan_choices import Choice
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 
-MEASURED = 3
+MEASURED = (3, 6)
 TASKS = {
     "perceptron": Question(
         {"name": "soft_bounds", "states": 7, "variation": {"cycle": 0.5, "dw_min": 0.3}},
@@ -32,6 +35,11 @@ TASKS = {
         {"name": "soft_bounds", "states": 15, "w_min": -0.6, "w_max": 0.6, "up_down": 0.1},
         {"name": "fashion-mnist-10k", "batch_size": 8, "limit": 4000},
         "plan_task:OneConvolution", epochs=8, threads=1,
+    ),
+    "three layers": Question(
+        {"name": "linear_step", "states": 20, "variation": {"cycle": 0.2}},
+        {"name": "fashion-mnist-10k", "batch_size": 10, "limit": 8000, "validation": 0.25},
+        "plan_layers:ThreeLayers", epochs=6, threads=1,
     ),
 }  # fmt: skip
 LIMITS = {"no limits": Limits(), "4 kB": Limits(storage_bytes=4000.0)}
@@ -46,29 +54,34 @@ def factors(key: str) -> tuple[float, ...]:
     return (1.0, 0.5) if key in _HALF else (1.0,)
 
 
-def grid_of(question: Question, runs: Path) -> list[dict[str, Any]]:
-    """Accuracies of all runs, digital training first."""
-    found = []
-    for choice in (DIGITAL, *question.choices.values()):
-        for factor in factors(choice.key):
-            scaled = dataclasses.replace(choice, lr=choice.lr * factor)
-            digital = choice is DIGITAL
-            config = question.run(choice if digital else scaled, f"{choice.key}-lr{factor:g}")
-            done = run(config, runs, resume=RunFolder(runs / config.name).exists)
-            scores = {"validation": done["val_accuracy"], "test": done["test_accuracy"]}
-            found.append({"key": choice.key, "factor": factor, **scores})
-            print(config.name, scores, flush=True)
+def scores(question: Question, choice: Choice, runs: Path) -> dict[str, Any]:
+    """What a run reaches on validation and test images."""
+    config = question.run(choice, f"{choice.method}-lr{choice.factor:g}")
+    done = run(config, runs, resume=RunFolder(runs / config.name).exists)
+    found = {"key": choice.method, "factor": choice.factor}
+    found |= {"validation": done["val_accuracy"], "test": done["test_accuracy"]}
+    print(config.name, found, flush=True)
     return found
 
 
-def compared(found: dict[str, Any], grid: list[dict[str, Any]]) -> dict[str, Any]:
+def grid_of(question: Question, runs: Path) -> list[dict[str, Any]]:
+    """Accuracies of all runs."""
+    return [
+        scores(question, choice.at_rate(factor), runs)
+        for choice in question.choices.values()
+        for factor in factors(choice.key)
+    ]
+
+
+def compared(
+    found: dict[str, Any], grid: list[dict[str, Any]], question: Question, runs: Path
+) -> dict[str, Any]:
     """The recommended choice beside the best run of those that keep to the limits."""
     allowed = {row["key"]: row for row in found["choices"] if not row["breaks"]}
     chosen = allowed[found["recommended"]]
-    mine = next(g for g in grid if g["key"] == chosen["key"] and g["factor"] == 1)
     best = max((g for g in grid if g["key"] in allowed), key=lambda g: g["validation"])
     return {
-        "recommended": mine,
+        "recommended": scores(question, question.choice(chosen["key"]), runs),
         "predicted": chosen["predicted_accuracy"],
         "update_ns": chosen["update_ns"],
         "best": best,
@@ -86,17 +99,15 @@ def main() -> None:
     """Run the grids and compare."""
     record = {}
     for name, question in TASKS.items():
-        runs = Path(sys.argv[1]) / name
-        grid = grid_of(question, runs)
-        digital = grid.pop(0)
+        runs = Path(sys.argv[1]) / name.replace(" ", "-")
+        grid, digital = grid_of(question, runs), scores(question, DIGITAL, runs)
         cases = {}
         for case, limits in LIMITS.items():
             asked = dataclasses.replace(question, limits=limits)
-            top = digital["validation"]
-            cases[case] = {
-                "predicted": compared(asked.answer(digital=top), grid),
-                "measured": compared(answer_by_runs(asked, MEASURED, runs / "measured"), grid),
-            }
+            plans = {"predicted": asked.answer(digital=digital["validation"])}
+            for count in MEASURED:
+                plans[f"measured {count}"] = answer_by_runs(asked, count, runs / "measured")
+            cases[case] = {key: compared(plan, grid, asked, runs) for key, plan in plans.items()}
         record[name] = {"digital": digital, "runs": len(grid), "grid": grid, "cases": cases}
         print(name, json.dumps(cases, indent=1), flush=True)
     out = Path(__file__).parent.parent / "results" / "plan" / "check.json"

@@ -1,6 +1,5 @@
 """Plans: costs are the cost model's, limits hold, the written run can be trained."""
 
-import dataclasses
 import json
 import math
 from pathlib import Path
@@ -13,15 +12,13 @@ from typer.testing import CliRunner
 import resitile as rt
 from resitile.cli import app
 from resitile.errors import ConfigError
-from resitile.experiments import config, pilots
-from resitile.experiments.pilots import Question, answer_by_runs, most_promising
+from resitile.experiments import config
 from resitile.experiments.plan import (
     Limits,
     corrected,
     effective_states,
     kept_share,
     plan,
-    promising,
     rule_of,
 )
 from resitile.experiments.plan_choices import choices
@@ -191,126 +188,6 @@ def test_steps_are_shares_of_a_devices_reach() -> None:
         if not torch.equal(start, made[1]):
             moved.add(near.kind)
     assert moved >= {"single_tile", "residual_learning", "tiki_taka_v2", "mixed_precision"}
-
-
-def test_only_what_was_measured_is_recommended_then() -> None:
-    free = found()
-    slow = {row["key"]: row for row in free["choices"]}["cascaded_residual_learning-10"]
-    assert slow["measure_first"]
-    assert slow["accuracy"] > row_of(free, "residual_learning-6")["accuracy"]
-    measured = found(measured={"residual_learning-6": 0.5, slow["key"]: 0.85})
-    assert measured["recommended"] == slow["key"]
-    row = row_of(measured, "residual_learning-6")
-    assert (row["measured_accuracy"], row["accuracy"]) == (0.5, 0.5)
-    assert row_of(measured, "residual_learning-4")["measured_accuracy"] is None
-    near = found(measured={"residual_learning-6": 0.846, slow["key"]: 0.85})
-    assert near["recommended"] == "residual_learning-6"  # half a point less, and faster
-    poor = found(measured={"single_tile": 0.2})
-    assert promising(poor) is not None
-    assert promising(found(measured={"mixed_precision": 0.99})) is None
-    limits = Limits(accuracy=0.8)
-    row = row_of(found(limits=limits, measured={"mixed_precision": 0.7}), "mixed_precision")
-    assert row["breaks"] == ["accuracy"]
-
-
-def test_what_is_measured_next() -> None:
-    def rows(*entries: tuple[str, float, float, bool]) -> dict[str, Any]:
-        return {
-            "choices": [
-                {
-                    "key": key, "accuracy": acc, "update_ns": ns, "area_mm2": 1.0,
-                    "measured_accuracy": acc if tried else None,
-                    "breaks": ["accuracy"] if acc < 0.8 else [],
-                }
-                for key, acc, ns, tried in entries
-            ]
-        }  # fmt: skip
-
-    least, free = Limits(accuracy=0.8), Limits()
-    reached = rows(("a", 0.85, 20, True), ("b", 0.9, 30, False), ("c", 0.81, 10, False))
-    assert most_promising(reached, least) == "c"  # cheaper, and said to be enough
-    enough = rows(("a", 0.85, 20, True), ("b", 0.9, 30, False), ("c", 0.79, 10, False))
-    assert most_promising(enough, least) is None
-    low = rows(("a", 0.7, 20, True), ("b", 0.75, 30, False), ("c", 0.79, 10, False))
-    assert most_promising(low, least) == "c"
-    assert most_promising(rows(("a", 0.9, 1, True)), free) is None
-    broken = rows(("a", 0.9, 1, False))
-    broken["choices"][0]["breaks"] = ["update_ns"]
-    assert most_promising(broken, free) is None
-
-
-def test_choices_are_tried_until_the_budget_is_spent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tried: list[str] = []
-
-    def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
-        assert folder == tmp_path
-        assert settings["test"] is False
-        tried.append(config.name.rsplit("-", 1)[0])
-        return {"val_accuracy": 0.3 if tried[-1] == "mixed_precision" else 0.8}
-
-    monkeypatch.setattr(pilots, "run", run)
-    question = Question(
-        {"name": "soft_bounds", "states": 4},
-        {"name": "fashion-mnist-10k", "batch_size": 16}, "lenet5", 8, 563,
-    )  # fmt: skip
-    result = answer_by_runs(question, 3, tmp_path)
-    assert tried[:2] == ["digital", "mixed_precision"]  # what is predicted to be the best
-    assert len(tried) == 4
-    assert result["digital_accuracy"] == 0.8
-    assert result["recommended"] in tried[2:]
-    tried.clear()
-    answer_by_runs(question, 1, tmp_path, digital=0.9)
-    assert tried == ["mixed_precision"]
-
-
-def test_the_command_measures_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finished runs are used again: a second command with another limit trains only what is new."""
-    small = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 1000}
-    made = Question.run
-    monkeypatch.setattr(Question, "run", lambda q, *rest: made(_with(q, small), *rest))
-    out, runs = tmp_path / "mine.toml", tmp_path / "runs"
-    command = ["plan", "--states", "4", "--epochs", "3", "--measure", "2", "--threads", "1"]
-    command += ["--runs-dir", str(runs), "-o", str(out), "--json"]
-    first = CliRunner().invoke(app, command)
-    assert first.exit_code == 0, first.output
-    result = json.loads(first.stdout)
-    done = sorted(path.name for path in (runs / "mine-measured").iterdir() if path.is_dir())
-    assert len(done) == 3
-    measured = {r["key"]: r["measured_accuracy"] for r in result["choices"]}
-    measured = {key: value for key, value in measured.items() if value is not None}
-    assert set(measured) == {name.rsplit("-", 1)[0] for name in done} - {"digital"}
-    for name in done:
-        summary = json.loads((runs / "mine-measured" / name / "summary.json").read_text())
-        assert summary["test_accuracy"] is None
-        key = name.rsplit("-", 1)[0]
-        wanted = result["digital_accuracy"] if key == "digital" else measured[key]
-        assert summary["val_accuracy"] == wanted
-    assert config.load(out).algorithm.path in result["recommended"]
-    again = CliRunner().invoke(app, [*command, "--overwrite"])
-    assert again.exit_code == 0, again.output
-    assert json.loads(again.stdout) == result
-    assert again.stderr.count("finished before") == 3
-
-
-def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:
-    few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 20}
-    question = Question({"name": "soft_bounds", "states": 4}, few, "lenet5", 1, 2)
-    with pytest.raises(ConfigError, match=r"digital SGD .* learns nothing in 1 epochs"):
-        answer_by_runs(question, 1, tmp_path)
-
-
-def test_a_network_that_the_devices_cannot_hold_is_refused_before_any_run(tmp_path: Path) -> None:
-    few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 100}
-    device = {"name": "soft_bounds", "states": 4, "w_min": -0.1}
-    with pytest.raises(ConfigError, match="outside what the tiles can hold"):
-        answer_by_runs(Question(device, few, "lenet5", 1, 6), 1, tmp_path)
-    assert not list(tmp_path.iterdir())
-
-
-def _with(question: Question, data: dict[str, Any]) -> Question:
-    return dataclasses.replace(question, data=data)
 
 
 def test_the_front_holds_what_nothing_beats() -> None:

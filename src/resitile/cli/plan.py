@@ -61,7 +61,7 @@ def plan(
         int,
         typer.Option(
             min=0,
-            help="Choices to try on the data, in full, before one is recommended; 0 only predicts.",
+            help="Runs to try on the data, in full, before one is recommended; 0 only predicts.",
         ),
     ] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
@@ -77,9 +77,10 @@ def plan(
     """Recommend a method, tiles, gamma and steps; write a run for `resitile train`.
 
     Accuracies are predictions from reference runs on another task: good for choosing, not for
-    reporting. With --measure 3 the most promising choices are trained on the data for --epochs
+    reporting. With --measure 6 the most promising choices are trained on the data for --epochs
     epochs, one after the other, and so is digital SGD unless --digital-accuracy is given; what they
-    reach on validation images counts, and corrects the other predictions. These runs are kept in
+    reach on validation images counts, and corrects the other predictions; where no other promises
+    more, the best is tried with half and twice its learning rate. These runs are kept in
     RUNS_DIR/NAME-measured, NAME being that of the written run; the same command goes on where it
     was interrupted. The picture of accuracy against cost is written beside the run. Exit status 1
     if nothing keeps to the limits; the table is printed then, too.
@@ -119,7 +120,7 @@ def plan(
     picture = write_plan(found, out.with_suffix(".svg"))
     chosen = found["recommended"]
     if chosen is not None:
-        run = question.run(question.choices[chosen], out.stem)
+        run = question.run(question.choice(chosen), out.stem)
         records.write_atomic(out, run.toml().encode())
     if as_json:
         print_json(found)
@@ -189,7 +190,10 @@ def _print(found: dict[str, Any], question: "Question") -> None:
         titles, *rows = (line[:k] + line[k + 1 :] for line in (titles, *rows))
     print_table(titles, rows, expendable=expendable)
     if some:
-        say(f"measured: validation images, one seed; digital {found['digital_accuracy']:.1%}")
+        say(
+            f"measured: {len(question.task.validation)} validation images, one seed; digital "
+            f"{found['digital_accuracy']:.1%}; {100 * found['close']:.1f} points count as equal"
+        )
         more = promising(found)
         if more is not None and question.limits.accuracy is None:
             say(f"{more} promises more than what was measured: try it with a larger --measure")

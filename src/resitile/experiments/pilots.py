@@ -13,13 +13,14 @@ from resitile.errors import ConfigError
 from resitile.experiments import config as configs
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
-from resitile.experiments.plan import Limits, best, chance, plan
-from resitile.experiments.plan_choices import Choice, choices
+from resitile.experiments.plan import Limits, best, chance, order, plan
+from resitile.experiments.plan_choices import Choice, choices, with_rates
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
-from resitile.experiments.task import load_task, network, steps_per_epoch
+from resitile.experiments.task import Task, load_task, network, steps_per_epoch
 
 DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
+_LEAST_RATE = 1 / 8  # of a choice, as a share of the planner's; the highest is its inverse
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,15 @@ class Question:
         return devices.create(**self.device)
 
     @cached_property
+    def task(self) -> Task:
+        """The images.
+
+        Raises:
+            DataError: if they are not there.
+        """
+        return load_task(self.run(DIGITAL))
+
+    @cached_property
     def network(self) -> nn.Module:
         """The network as plain torch."""
         return models.create(self.model)
@@ -63,14 +73,17 @@ class Question:
         """
         if self.steps is not None:
             return self.steps
-        counted = self.run(DIGITAL)
-        return steps_per_epoch(counted, load_task(counted))
+        return steps_per_epoch(self.run(DIGITAL), self.task)
 
     @cached_property
     def choices(self) -> dict[str, Choice]:
         """What there is to choose from, by key."""
         found = choices(self.made_device, self.data["batch_size"], self.steps_per_epoch)
         return {choice.key: choice for choice in found}
+
+    def choice(self, key: str) -> Choice:
+        """A choice, perhaps with another learning rate, by its key."""
+        return next(c for c in with_rates(list(self.choices.values()), [key]) if c.key == key)
 
     def run(self, choice: Choice, name: str | None = None) -> Config:
         """The run of a choice, called `name` or by its key and what decides its result."""
@@ -92,7 +105,7 @@ class Question:
         return plan(
             self.made_device, self.network, batch=self.data["batch_size"],
             steps_per_epoch=self.steps_per_epoch, digital_accuracy=digital, limits=self.limits,
-            measured=measured,
+            measured=measured, images=len(self.task.validation) if measured else None,
         )  # fmt: skip
 
 
@@ -145,25 +158,56 @@ def answer_by_runs(
             )
         found = question.answer(measured, digital)
     while len(measured) < count and (key := most_promising(found, question.limits)) is not None:
-        measured[key] = accuracy(question.choices[key])
+        measured[key] = accuracy(question.choice(key))
         found = question.answer(measured, digital)
     return found
 
 
 def most_promising(found: dict[str, Any], limits: Limits) -> str | None:
-    """Which choice to measure next; None if no other can become the recommended one.
+    """What to measure next; None if nothing else can become the recommended choice.
 
-    It is what would be recommended by the predictions, had nothing been measured; if none of them
-    reaches the least accuracy, that with the highest, since predictions are good to some points.
+    It is the best by the rule of `plan` of those that would be recommended if their predictions
+    came true. If there are none, the recommended choice is tried with half and twice its learning
+    rate, as long as that leads to something better; then, since predictions are good to some
+    points, what is predicted to be the best of the others.
     Where a least accuracy was reached, only faster choices come into question.
     """
     rows = [row for row in found["choices"] if row["breaks"] in ([], ["accuracy"])]
     new = [row for row in rows if row["measured_accuracy"] is None]
-    reached = [row for row in rows if row["measured_accuracy"] is not None and not row["breaks"]]
+    tried = [row for row in rows if row["measured_accuracy"] is not None]
+    reached = [row for row in tried if not row["breaks"]]
     if limits.accuracy is not None and reached:
         fastest = min(row["update_ns"] for row in reached)
         return best([row for row in new if row["update_ns"] < fastest], limits)
-    key = best(new, limits)
-    if key is None and new:
-        key = str(max(new, key=lambda row: row["accuracy"])["key"])
+    if tried:
+        most = max(row["accuracy"] for row in tried)
+        free = [row for row in tried if row["accuracy"] >= most - found["close"]]
+        top = min(free, key=order)
+        better = [row for row in new if _wins(row, top, most, found["close"])]
+        if better:
+            return _best_of(better, limits)
+        if (rate := _another_rate(top, tried)) is not None:
+            return rate
+    return _best_of(new, limits)
+
+
+def _wins(row: dict[str, Any], top: dict[str, Any], most: float, close: float) -> bool:
+    """Whether a choice would be recommended instead of `top` if its prediction came true."""
+    faster = row["update_ns"] < top["update_ns"] and row["accuracy"] >= most - close
+    return bool(faster or row["accuracy"] > top["accuracy"] + close)
+
+
+def _best_of(rows: list[dict[str, Any]], limits: Limits) -> str | None:
+    """The best by the rule of `plan`; if none reaches the least accuracy, the most accurate."""
+    if (key := best(rows, limits)) is None and rows:
+        key = str(max(rows, key=lambda row: row["accuracy"])["key"])
     return key
+
+
+def _another_rate(row: dict[str, Any], tried: list[dict[str, Any]]) -> str | None:
+    """The key of a measured choice with half or twice its rate; None if both were measured."""
+    known = {other["factor"] for other in tried if other["method"] == row["method"]}
+    for factor in (row["factor"] / 2, row["factor"] * 2):
+        if factor not in known and _LEAST_RATE <= factor <= 1 / _LEAST_RATE:
+            return f"{row['method']}-x{factor:g}"
+    return None

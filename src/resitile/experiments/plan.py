@@ -23,10 +23,10 @@ from resitile import algorithms
 from resitile.algorithms import Algorithm
 from resitile.devices import Device
 from resitile.errors import ConfigError, did_you_mean
-from resitile.experiments.plan_choices import Choice, choices
+from resitile.experiments.plan_choices import Choice, choices, with_rates
 from resitile.nn import estimate_cost
 
-CLOSE = 0.005  # accuracies that near one another count as equal
+CLOSE = 0.005  # predicted accuracies that near one another count as equal
 _REFERENCE_NOISE = 0.3  # cycle-to-cycle noise of the reference devices
 _OFFSET = 0.2  # added to losses before they are compared; chosen with the tasks of check_plan.py
 
@@ -131,13 +131,16 @@ def plan(
     digital_accuracy: float | None = None,
     limits: Limits | None = None,
     measured: Mapping[str, float] | None = None,
+    images: int | None = None,
     primitives: Any = None,
 ) -> dict[str, Any]:
     """All choices with predicted accuracy and cost, and the recommended one.
 
     Recommended is, among the choices within the limits, one whose accuracy is within half a point
     of the best and whose update is the fastest; with a least accuracy given, the fastest that
-    reaches it. Where accuracies were measured, only those choices are recommended.
+    reaches it. Where accuracies were measured, only those choices are recommended, and as equal
+    count those within one standard error of the best (Breiman et al., Classification and
+    Regression Trees, 1984), if that is more: what the images cannot tell apart, cost decides.
 
     Args:
         device: of every tile.
@@ -146,14 +149,17 @@ def plan(
         steps_per_epoch: mini-batches of an epoch.
         digital_accuracy: what digital training reaches on the task; None takes the reference's.
         limits: see `Limits`.
-        measured: accuracy of the choices that were tried on the task, by key.
+        measured: accuracy of the choices that were tried on the task, by key, such as
+            "mixed_precision", or "mixed_precision-x0.5" with half the learning rate.
+        images: on which they were measured; None takes half a point for their error.
         primitives: as for `resitile.estimate_cost`.
 
     Returns:
-        `choices`: per choice key, label, gamma, predicted and measured accuracy (None if it was not
-        tried), `accuracy` (the measured one, else the predicted), floor, cost figures, what limit
-        it breaks, and whether it must be measured before it is recommended; `recommended`: the
-        key, None if there is none; `effective_states`.
+        `choices`: per choice key, factor of its learning rate, label, gamma, predicted and measured
+        accuracy (None if it was not tried), `accuracy` (the measured one, else the predicted),
+        floor, cost figures, what limit it breaks, and whether it must be measured before it is
+        recommended; `recommended`: the key, None if there is none; `close`: accuracies that near
+        one another count as equal; `effective_states`.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -166,20 +172,26 @@ def plan(
         raise ConfigError(f"digital_accuracy must lie in ({least}, 1], got {digital}")
     states = effective_states(device)
     offered = choices(device, batch, steps_per_epoch)
+    methods = [choice.key for choice in offered]
     losses = corrected(
         {choice.key: 1 - kept_share(choice.key, states) for choice in offered},
-        {key: 1 - (got - least) / (digital - least) for key, got in measured.items()},
+        # Reference runs have the planner's learning rates, so only such runs compare with them.
+        {k: 1 - (got - least) / (digital - least) for k, got in measured.items() if k in methods},
         {choice.key: choice.kind for choice in offered},
     )
     rows = []
-    for choice in offered:
+    for choice in with_rates(offered, measured):
         rule = rule_of(choice, device, steps_per_epoch)
         cost = estimate_cost(
             model, algorithm=rule, batch=batch, primitives=primitives, lr=choice.lr
         ).total
-        predicted = least + (1 - losses[choice.key]) * (digital - least)
+        predicted = least + (1 - losses[choice.method]) * (digital - least)
+        if choice.factor != 1:  # another rate is thought to do as well
+            predicted = measured.get(choice.method, predicted)
         row = {
             "key": choice.key,
+            "method": choice.method,
+            "factor": choice.factor,
             "kind": choice.kind,
             "label": choice.label,
             "tiles": rule.count,
@@ -195,12 +207,15 @@ def plan(
             "area_mm2": cost.area_mm2,
         }
         rows.append({**row, "breaks": _broken(row, limits)})
+    candidates = _candidates(rows)
+    close = _resolution(candidates, images) if measured else CLOSE
     return {
         "device": repr(device),
         "effective_states": states,
         "digital_accuracy": digital,
         "choices": rows,
-        "recommended": best(_candidates(rows), limits),
+        "close": close,
+        "recommended": best(candidates, limits, close),
     }
 
 
@@ -229,6 +244,12 @@ def _candidates(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return measured or [row for row in rows if not row["measure_first"]]
 
 
+def _resolution(rows: list[dict[str, Any]], images: int | None) -> float:
+    """The standard error of the best accuracy, on so many images; half a point at least."""
+    top = max((row["accuracy"] for row in rows if not row["breaks"]), default=0.0)
+    return max(CLOSE, math.sqrt(top * (1 - top) / images)) if images else CLOSE
+
+
 def promising(found: dict[str, Any]) -> str | None:
     """The label of the choice predicted to be better than the recommended, measured one, if any."""
     keep = [row for row in found["choices"] if not row["breaks"]]
@@ -236,19 +257,23 @@ def promising(found: dict[str, Any]) -> str | None:
     if chosen is None:
         return None
     most = max(keep, key=lambda row: float(row["accuracy"]))
-    return str(most["label"]) if most["accuracy"] > chosen["accuracy"] + CLOSE else None
+    return str(most["label"]) if most["accuracy"] > chosen["accuracy"] + found["close"] else None
 
 
-def best(rows: list[dict[str, Any]], limits: Limits) -> str | None:
+def best(rows: list[dict[str, Any]], limits: Limits, close: float = CLOSE) -> str | None:
     """The key of the best of some choices by the rule of `plan`; None if all break a limit."""
     possible = [row for row in rows if not row["breaks"]]
     if not possible:
         return None
     if limits.accuracy is None:
         most = max(row["accuracy"] for row in possible)
-        possible = [row for row in possible if row["accuracy"] >= most - CLOSE]
-    chosen = min(possible, key=lambda row: (row["update_ns"], row["area_mm2"]))
-    return str(chosen["key"])
+        possible = [row for row in possible if row["accuracy"] >= most - close]
+    return str(min(possible, key=order)["key"])
+
+
+def order(row: dict[str, Any]) -> tuple[float, float, float]:
+    """What is preferred among equals: fast, then small, then accurate."""
+    return row["update_ns"], row["area_mm2"], -row["accuracy"]
 
 
 @cache

@@ -1,16 +1,20 @@
 """The methods that a plan chooses from, with step sizes set from the device."""
 
+import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from resitile.algorithms import GatedResidualLearning
 from resitile.devices import Device
+from resitile.errors import ConfigError, did_you_mean
 
 TILES = (2, 3, 4, 6, 8)
 GATED = (4, 6, 8)
 _DECISIONS = 10  # about a device, in an epoch: what was tuned on full data and on a sixth of them
 _STAGE = 3  # epochs for which a gated tile of the weight is trained before the next
 _TT_V2_STEPS = 3375  # mini-batches of an epoch for which its buffer was tuned
+_RATE = "-x"  # between a method and the factor of its learning rate
 _CASCADE_STAGE = 2  # the same of a cascade
 _CASCADE_DECISIONS = 40  # about a device, in an epoch: as `_DECISIONS`
 
@@ -20,24 +24,40 @@ class Choice:
     """One way to train: its key, and the tables of its configuration.
 
     Attributes:
-        key: of the method in the reference runs, such as "residual_learning-6".
-        label: for people.
+        method: its key in the reference runs, such as "residual_learning-6".
+        title: the method, for people.
         algorithm: the table `[algorithm]`.
         lr: the optimizer's learning rate.
         measure_first: what it gains depends on the task so much that it is recommended only where
             a run has shown it.
+        factor: the learning rate, as a multiple of the one that the planner sets.
     """
 
-    key: str
-    label: str
+    method: str
+    title: str
     algorithm: dict[str, Any]
     lr: float
     measure_first: bool = False
+    factor: float = 1.0
+
+    @property
+    def key(self) -> str:
+        """The method, and the factor of its learning rate if it is not 1."""
+        return self.method if self.factor == 1 else f"{self.method}{_RATE}{self.factor:g}"
+
+    @property
+    def label(self) -> str:
+        """The title, and the factor of the learning rate if it is not 1."""
+        return self.title if self.factor == 1 else f"{self.title}, {self.factor:g} x rate"
 
     @property
     def kind(self) -> str:
         """The method without its number of tiles."""
-        return self.key.rsplit("-", 1)[0]
+        return self.method.rsplit("-", 1)[0]
+
+    def at_rate(self, factor: float) -> "Choice":
+        """The same with another learning rate, `factor` times the planner's."""
+        return dataclasses.replace(self, factor=factor, lr=self.lr / self.factor * factor)
 
     def tables(self, epochs: int) -> dict[str, Any]:
         """`[algorithm]`, `[optimizer]` and `[train]`; the rate is halved after each third."""
@@ -113,3 +133,20 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
     )  # fmt: skip
     mixed = Choice("mixed_precision", "MP", {"name": "mixed_precision"}, 1.6 * share)
     return [single, *chains, *gated, cascaded, buffered, mixed]
+
+
+def with_rates(offered: list[Choice], keys: Iterable[str]) -> list[Choice]:
+    """The choices offered, and those of `keys` that differ from one of them by the learning rate.
+
+    Raises:
+        ConfigError: if a key is neither.
+    """
+    made = {choice.key: choice for choice in offered}
+    for key in keys:
+        method, _, factor = key.rpartition(_RATE)
+        if key not in made:
+            if method not in made or not factor.replace(".", "", 1).isdigit() or not float(factor):
+                raise ConfigError(f"no choice {key!r}; {did_you_mean(key, list(made))}")
+            made[key] = made[method].at_rate(float(factor))
+    methods = [choice.key for choice in offered]
+    return sorted(made.values(), key=lambda c: (methods.index(c.method), c.factor))

@@ -63,6 +63,7 @@ def plan_figure(found: dict[str, Any]) -> Figure:
         axis.set_xlabel(label)
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
+    axes[0].margins(y=0.1)  # room for the large marker
     axes[0].set_ylabel("accuracy (hollow: predicted)" if some else "predicted accuracy")
     axes[0].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     handles, labels = axes[0].get_legend_handles_labels()

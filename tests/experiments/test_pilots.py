@@ -1,0 +1,209 @@
+"""Plans by measuring: what is tried next, what is recommended then, what the command keeps."""
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+import resitile as rt
+from resitile.cli import app
+from resitile.errors import ConfigError
+from resitile.experiments import config, pilots
+from resitile.experiments.pilots import Question, answer_by_runs, most_promising
+from resitile.experiments.plan import Limits, plan, promising
+from resitile.models.lenet5 import LeNet5
+
+DEVICE = rt.devices.SoftBounds(states=4)
+
+
+def found(**settings: Any) -> dict[str, Any]:
+    return plan(DEVICE, LeNet5(), **settings)
+
+
+def row_of(result: dict[str, Any], key: str) -> dict[str, Any]:
+    row: dict[str, Any] = next(row for row in result["choices"] if row["key"] == key)
+    return row
+
+
+def test_only_what_was_measured_is_recommended_then() -> None:
+    free = found()
+    slow = {row["key"]: row for row in free["choices"]}["cascaded_residual_learning-10"]
+    assert slow["measure_first"]
+    assert slow["accuracy"] > row_of(free, "residual_learning-6")["accuracy"]
+    measured = found(measured={"residual_learning-6": 0.5, slow["key"]: 0.85})
+    assert measured["recommended"] == slow["key"]
+    row = row_of(measured, "residual_learning-6")
+    assert (row["measured_accuracy"], row["accuracy"]) == (0.5, 0.5)
+    assert row_of(measured, "residual_learning-4")["measured_accuracy"] is None
+    near = found(measured={"residual_learning-6": 0.846, slow["key"]: 0.85})
+    assert near["recommended"] == "residual_learning-6"  # half a point less, and faster
+    poor = found(measured={"single_tile": 0.2})
+    assert promising(poor) is not None
+    assert promising(found(measured={"mixed_precision": 0.99})) is None
+    limits = Limits(accuracy=0.8)
+    row = row_of(found(limits=limits, measured={"mixed_precision": 0.7}), "mixed_precision")
+    assert row["breaks"] == ["accuracy"]
+
+
+def rows_of(*entries: tuple[str, float, float, bool], close: float = 0.005) -> dict[str, Any]:
+    """A plan of choices (key, accuracy, latency, whether it was measured)."""
+    made = []
+    for key, accuracy, ns, tried in entries:
+        method, _, factor = key.partition("-x")
+        made.append(
+            {
+                "key": key, "method": method, "factor": float(factor or 1), "accuracy": accuracy,
+                "update_ns": ns, "area_mm2": 1.0, "measured_accuracy": accuracy if tried else None,
+                "breaks": ["accuracy"] if accuracy < 0.8 else [],
+            }
+        )  # fmt: skip
+    return {"choices": made, "close": close}
+
+
+def test_what_is_measured_next_to_reach_an_accuracy() -> None:
+    least = Limits(accuracy=0.8)
+    reached = rows_of(("a", 0.85, 20, True), ("b", 0.9, 30, False), ("c", 0.81, 10, False))
+    assert most_promising(reached, least) == "c"  # cheaper, and said to be enough
+    enough = rows_of(("a", 0.85, 20, True), ("b", 0.9, 30, False), ("c", 0.79, 10, False))
+    assert most_promising(enough, least) is None
+    low = rows_of(("a", 0.7, 20, True), ("b", 0.75, 30, False), ("c", 0.79, 10, False))
+    assert most_promising(low, least) == "c"
+
+
+def test_what_is_measured_next_to_be_the_best() -> None:
+    free = Limits()
+    a, worse, dearer = ("a", 0.9, 20, True), ("b", 0.89, 10, False), ("c", 0.904, 30, False)
+    assert most_promising(rows_of(("d", 0.91, 30, False), a, worse), free) == "d"
+    assert most_promising(rows_of(a, worse, close=0.02), free) == "b"  # as good, and faster
+    assert most_promising(rows_of(a, worse, dearer), free) == "a-x0.5"  # neither would win
+    half, double = ("a-x0.5", 0.88, 20, True), ("a-x2", 0.88, 20, True)
+    assert most_promising(rows_of(a, half, worse), free) == "a-x2"
+    assert most_promising(rows_of(a, half, double, worse), free) == "b"
+    assert most_promising(rows_of(a, half, double), free) is None
+    up = rows_of(a, half, ("a-x2", 0.92, 20, True), worse)
+    assert most_promising(up, free) == "a-x4"  # on in the direction that was better
+    least = rows_of(("a-x0.125", 0.9, 20, True), ("a-x0.25", 0.85, 20, True), worse)
+    assert most_promising(least, free) == "b"  # no further than an eighth
+    # What counts is the distance from the most accurate, not from the one recommended before it.
+    fast = ("e", 0.885, 10, True), ("f", 0.865, 5, False), ("e-x0.5", 0.8, 10, True)
+    ladder = rows_of(a, *fast, ("e-x2", 0.8, 10, True), close=0.02)
+    assert most_promising(ladder, free) == "f"  # only since all rates were tried
+    assert most_promising(rows_of(a, *fast, close=0.02), free) == "e-x2"
+    broken = rows_of(("a", 0.9, 1, False))
+    broken["choices"][0]["breaks"] = ["update_ns"]
+    assert most_promising(broken, free) is None
+
+
+def test_choices_with_another_learning_rate() -> None:
+    key = "mixed_precision-x0.5"
+    result = found(measured={"mixed_precision": 0.7, key: 0.8, "mixed_precision-x2": 0.6})
+    keys = [row["key"] for row in result["choices"]]
+    assert keys[-3:] == [key, "mixed_precision", "mixed_precision-x2"]
+    row = row_of(result, key)
+    assert (row["predicted_accuracy"], row["accuracy"], row["factor"]) == (0.7, 0.8, 0.5)
+    assert result["recommended"] == key
+    # Predictions of the others rest on runs with the planner's rate alone.
+    plain = found(measured={"mixed_precision": 0.7})
+    other = row_of(result, "tiki_taka_v2")["predicted_accuracy"]
+    assert other == row_of(plain, "tiki_taka_v2")["predicted_accuracy"]
+    question = Question(
+        {"name": "soft_bounds", "states": 4},
+        {"name": "fashion-mnist-10k", "batch_size": 16}, "lenet5", 8, 563,
+    )  # fmt: skip
+    half, full = question.run(question.choice(key)), question.run(question.choice(keys[-2]))
+    assert half.optimizer.lr == full.optimizer.lr / 2
+    assert half.name.startswith(f"{key}-")
+    assert half.hash != full.hash
+    assert question.choice(key).at_rate(1.0) == question.choice("mixed_precision").at_rate(1.0)
+    for wrong in ("mixed_precision-xhalf", "mixed_precision-x0", "mixed-x2", "mixed_precisoin"):
+        with pytest.raises(ConfigError, match="no choice"):
+            found(measured={wrong: 0.5})
+
+
+def test_what_images_cannot_tell_apart_is_decided_by_cost() -> None:
+    measured = {"residual_learning-6": 0.83, "mixed_precision": 0.85}
+    few, many = found(measured=measured, images=200), found(measured=measured, images=5000)
+    assert few["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 200))
+    assert few["recommended"] == "residual_learning-6"
+    assert many["recommended"] == "mixed_precision"
+    assert many["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 5000))
+    assert found(measured=measured, images=10**6)["close"] == 0.005
+    assert found(images=200)["close"] == 0.005  # nothing measured: no error of a measurement
+
+
+def test_choices_are_tried_until_the_budget_is_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[str] = []
+
+    def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
+        assert folder == tmp_path
+        assert settings["test"] is False
+        tried.append(config.name.rsplit("-", 1)[0])
+        return {"val_accuracy": 0.3 if tried[-1] == "mixed_precision" else 0.8}
+
+    monkeypatch.setattr(pilots, "run", run)
+    question = Question(
+        {"name": "soft_bounds", "states": 4},
+        {"name": "fashion-mnist-10k", "batch_size": 16}, "lenet5", 8, 563,
+    )  # fmt: skip
+    result = answer_by_runs(question, 3, tmp_path)
+    assert tried[:2] == ["digital", "mixed_precision"]  # what is predicted to be the best
+    assert len(tried) == 4
+    assert result["digital_accuracy"] == 0.8
+    assert result["recommended"] in tried[2:]
+    tried.clear()
+    answer_by_runs(question, 1, tmp_path, digital=0.9)
+    assert tried == ["mixed_precision"]
+
+
+def test_the_command_measures_and_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finished runs are used again: a second command with another limit trains only what is new."""
+    small = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 1000}
+    made = Question.run
+    monkeypatch.setattr(Question, "run", lambda q, *rest: made(_with(q, small), *rest))
+    out, runs = tmp_path / "mine.toml", tmp_path / "runs"
+    command = ["plan", "--states", "4", "--epochs", "3", "--measure", "2", "--threads", "1"]
+    command += ["--runs-dir", str(runs), "-o", str(out), "--json"]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    result = json.loads(first.stdout)
+    done = sorted(path.name for path in (runs / "mine-measured").iterdir() if path.is_dir())
+    assert len(done) == 3
+    measured = {r["key"]: r["measured_accuracy"] for r in result["choices"]}
+    measured = {key: value for key, value in measured.items() if value is not None}
+    assert set(measured) == {name.rsplit("-", 1)[0] for name in done} - {"digital"}
+    for name in done:
+        summary = json.loads((runs / "mine-measured" / name / "summary.json").read_text())
+        assert summary["test_accuracy"] is None
+        key = name.rsplit("-", 1)[0]
+        wanted = result["digital_accuracy"] if key == "digital" else measured[key]
+        assert summary["val_accuracy"] == wanted
+    assert config.load(out).algorithm.path in result["recommended"]
+    again = CliRunner().invoke(app, [*command, "--overwrite"])
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout) == result
+    assert again.stderr.count("finished before") == 3
+
+
+def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:
+    few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 20}
+    question = Question({"name": "soft_bounds", "states": 4}, few, "lenet5", 1, 2)
+    with pytest.raises(ConfigError, match=r"digital SGD .* learns nothing in 1 epochs"):
+        answer_by_runs(question, 1, tmp_path)
+
+
+def test_a_network_that_the_devices_cannot_hold_is_refused_before_any_run(tmp_path: Path) -> None:
+    few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 100}
+    device = {"name": "soft_bounds", "states": 4, "w_min": -0.1}
+    with pytest.raises(ConfigError, match="outside what the tiles can hold"):
+        answer_by_runs(Question(device, few, "lenet5", 1, 6), 1, tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def _with(question: Question, data: dict[str, Any]) -> Question:
+    return dataclasses.replace(question, data=data)
