@@ -15,6 +15,8 @@ from resitile.errors import ConfigError
 from resitile.experiments import config, pilots
 from resitile.experiments.pilots import Question, answer_by_runs, most_promising
 from resitile.experiments.plan import Limits, plan, promising
+from resitile.experiments.plan import best as best_of
+from resitile.experiments.plan_choices import choices
 from resitile.models.lenet5 import LeNet5
 
 DEVICE = rt.devices.SoftBounds(states=4)
@@ -133,6 +135,11 @@ def test_what_images_cannot_tell_apart_is_decided_by_cost() -> None:
     assert many["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 5000))
     assert found(measured=measured, images=10**6)["close"] == 0.005
     assert found(images=200)["close"] == 0.005  # nothing measured: no error of a measurement
+    assert promising(few) is None  # what could not be told apart promises no more
+    assert promising({**few, "close": 0.005}) == "MP"
+    # As fast and as large: the more accurate, whichever comes first.
+    low, high = rows_of(("a", 0.84, 5, True), ("b", 0.85, 5, True))["choices"]
+    assert best_of([low, high], Limits(), 0.1) == best_of([high, low], Limits(), 0.1) == "b"
 
 
 def test_choices_are_tried_until_the_budget_is_spent(
@@ -156,6 +163,7 @@ def test_choices_are_tried_until_the_budget_is_spent(
     assert len(tried) == 4
     assert result["digital_accuracy"] == 0.8
     assert result["recommended"] in tried[2:]
+    assert result["close"] == pytest.approx(math.sqrt(0.8 * 0.2 / 1000))  # validation images
     tried.clear()
     answer_by_runs(question, 1, tmp_path, digital=0.9)
     assert tried == ["mixed_precision"]
@@ -188,6 +196,22 @@ def test_the_command_measures_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout) == result
     assert again.stderr.count("finished before") == 3
+
+
+def test_the_written_run_has_the_rate_that_was_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
+        return {"val_accuracy": 0.9 if config.name.startswith("mixed_precision-x0.5") else 0.8}
+
+    monkeypatch.setattr(pilots, "run", run)
+    out = tmp_path / "mine.toml"
+    command = ["plan", "--states", "4", "--measure", "3", "--digital-accuracy", "0.8"]
+    done = CliRunner().invoke(app, [*command, "-o", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["recommended"] == "mixed_precision-x0.5"
+    plain = next(c for c in choices(DEVICE, 16, 563) if c.key == "mixed_precision")
+    assert config.load(out).optimizer.lr == plain.lr / 2
 
 
 def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:
