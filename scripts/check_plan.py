@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from resitile.experiments.pilots import DIGITAL, Question, answer_by_runs
+from resitile.experiments.pilots import Question, answer_by_runs
 from resitile.experiments.plan import Limits
 from resitile.experiments.plan_choices import Choice
 from resitile.experiments.records import RunFolder
@@ -100,7 +100,7 @@ def main() -> None:
     record = {}
     for name, question in TASKS.items():
         runs = Path(sys.argv[1]) / name.replace(" ", "-")
-        grid, digital = grid_of(question, runs), scores(question, DIGITAL, runs)
+        grid, digital = grid_of(question, runs), scores(question, question.digital, runs)
         cases = {}
         for case, limits in LIMITS.items():
             asked = dataclasses.replace(question, limits=limits)

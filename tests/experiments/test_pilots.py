@@ -214,6 +214,18 @@ def test_the_written_run_has_the_rate_that_was_best(
     assert config.load(out).optimizer.lr == plain.lr / 2
 
 
+def test_a_recommended_choice_that_learnt_nothing_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["plan", "--states", "4", "--measure", "1", "--digital-accuracy", "0.8"]
+    command += ["-o", str(tmp_path / "mine.toml"), "--overwrite"]
+    for accuracy, told in ((0.1, True), (0.3, False)):
+        monkeypatch.setattr(pilots, "run", lambda *_, a=accuracy, **__: {"val_accuracy": a})
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        assert ("MP learnt nothing (10.0%)" in done.output) is told
+
+
 def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:
     few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 20}
     question = Question({"name": "soft_bounds", "states": 4}, few, "lenet5", 1, 2)

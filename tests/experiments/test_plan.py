@@ -13,6 +13,7 @@ import resitile as rt
 from resitile.cli import app
 from resitile.errors import ConfigError
 from resitile.experiments import config
+from resitile.experiments.pilots import Question
 from resitile.experiments.plan import (
     Limits,
     corrected,
@@ -160,6 +161,14 @@ def test_steps_follow_the_mini_batch_and_the_epoch() -> None:
                 assert two[key] == one[key] * (2 if key == "fast_lr" else 0.5) or two[key] == 1.0
         if small.kind in ("single_tile", "mixed_precision", "residual_learning"):
             assert large.lr == pytest.approx(2 * small.lr)
+    digital = {8: 0.1, 16: 0.1, 48: 0.3, 64: 0.4, 128: 0.4}  # 0.8 learns nothing, at any size
+    for batch, rate in digital.items():
+        question = Question({"name": "soft_bounds"}, {"batch_size": batch}, "lenet5", 1)
+        assert question.digital.lr == pytest.approx(rate)
+    middle, huge = choices(DEVICE, 32, 100), choices(DEVICE, 256, 100)
+    kept = {c.kind for c, d in zip(middle, huge, strict=True) if c.lr == d.lr}
+    assert kept >= {"mixed_precision", "tiki_taka_v2"}  # larger ones diverge
+    assert not kept & {"single_tile", "residual_learning"}
     staged = {c.kind: c.algorithm["stage_steps"] for c in choices(DEVICE, 16, 1000)[6:10]}
     assert staged == {"gated_residual_learning": 3000, "cascaded_residual_learning": 2000}
 

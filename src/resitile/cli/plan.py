@@ -88,7 +88,7 @@ def plan(
     from resitile.cli.output import print_json, say
     from resitile.errors import ConfigError
     from resitile.experiments import records
-    from resitile.experiments.pilots import DIGITAL, Question
+    from resitile.experiments.pilots import Question
     from resitile.experiments.plan import Limits
     from resitile.reports.plan import write_plan
 
@@ -111,7 +111,7 @@ def plan(
         ),
         threads,
     )  # fmt: skip
-    question.run(DIGITAL, out.stem)  # refuses a name that a run cannot have
+    question.run(question.digital, out.stem)  # refuses a name that a run cannot have
     if measure:
         folder = (runs_dir or Path("runs")) / f"{out.stem}-measured"
         found = _by_runs(question, measure, folder, digital_accuracy)
@@ -178,7 +178,7 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     """The table and what to know about it."""
     from resitile import devices
     from resitile.cli.output import print_table, say
-    from resitile.experiments.plan import promising, reference_range
+    from resitile.experiments.plan import chance, promising, reference_range
 
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
     titles += ["area", ""]
@@ -194,6 +194,12 @@ def _print(found: dict[str, Any], question: "Question") -> None:
             f"measured: {len(question.task.validation)} validation images, one seed; digital "
             f"{found['digital_accuracy']:.1%}; {100 * found['close']:.1f} points count as equal"
         )
+        chosen = next((r for r in found["choices"] if r["key"] == found["recommended"]), None)
+        if chosen is not None and chosen["accuracy"] <= chance() + found["close"]:
+            say(
+                f"{chosen['label']} learnt nothing ({chosen['accuracy']:.1%}): give a larger "
+                "--measure or more --epochs before you use the run"
+            )
         more = promising(found)
         if more is not None and question.limits.accuracy is None:
             say(f"{more} promises more than what was measured: try it with a larger --measure")

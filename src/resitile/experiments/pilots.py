@@ -1,5 +1,6 @@
 """A plan for a task: the most promising choices are trained on it before one is recommended."""
 
+import dataclasses
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 from resitile.experiments.task import Task, load_task, network, steps_per_epoch
 
-DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
+_DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
 _LEAST_RATE = 1 / 8  # of a choice, as a share of the planner's; the highest is its inverse
 
 
@@ -57,7 +58,7 @@ class Question:
         Raises:
             DataError: if they are not there.
         """
-        return load_task(self.run(DIGITAL))
+        return load_task(self.run(self.digital))
 
     @cached_property
     def network(self) -> nn.Module:
@@ -73,12 +74,22 @@ class Question:
         """
         if self.steps is not None:
             return self.steps
-        return steps_per_epoch(self.run(DIGITAL), self.task)
+        return steps_per_epoch(self.run(self.digital), self.task)
+
+    @property
+    def digital(self) -> Choice:
+        """Digital training; its rate grows with the mini-batch from 16 to 64 images."""
+        return dataclasses.replace(_DIGITAL, lr=_DIGITAL.lr * min(max(self.batch / 16, 1.0), 4.0))
+
+    @property
+    def batch(self) -> int:
+        """Images of a mini-batch."""
+        return int(self.data["batch_size"])
 
     @cached_property
     def choices(self) -> dict[str, Choice]:
         """What there is to choose from, by key."""
-        found = choices(self.made_device, self.data["batch_size"], self.steps_per_epoch)
+        found = choices(self.made_device, self.batch, self.steps_per_epoch)
         return {choice.key: choice for choice in found}
 
     def choice(self, key: str) -> Choice:
@@ -91,7 +102,7 @@ class Question:
             "name": name or choice.key, "label": choice.label, "data": self.data,
             "model": {"name": self.model}, **choice.tables(self.epochs),
         }  # fmt: skip
-        if choice is not DIGITAL:
+        if choice.method != _DIGITAL.method:
             content["device"] = self.device
         if self.threads is not None:
             content["train"]["threads"] = self.threads
@@ -103,7 +114,7 @@ class Question:
     ) -> dict[str, Any]:
         """The plan, given what was measured and what digital training reaches."""
         return plan(
-            self.made_device, self.network, batch=self.data["batch_size"],
+            self.made_device, self.network, batch=self.batch,
             steps_per_epoch=self.steps_per_epoch, digital_accuracy=digital, limits=self.limits,
             measured=measured, images=len(self.task.validation) if measured else None,
         )  # fmt: skip
@@ -149,12 +160,12 @@ def answer_by_runs(
     first = next(iter(question.choices.values()))
     network(question.run(first), lambda: question.steps_per_epoch)
     if digital is None:
-        digital = accuracy(DIGITAL)
+        digital = accuracy(question.digital)
         if digital <= chance():
             raise ConfigError(
-                f"digital SGD (lr {DIGITAL.lr:g}) learns nothing in {question.epochs} epochs of "
-                f"{question.steps_per_epoch} steps: {digital:.1%} on validation images; give it "
-                "more epochs, or say what digital training reaches (digital_accuracy)"
+                f"digital SGD (lr {question.digital.lr:g}) learns nothing in {question.epochs} "
+                f"epochs of {question.steps_per_epoch} steps: {digital:.1%} on validation images; "
+                "give it more epochs, or say what digital training reaches (digital_accuracy)"
             )
         found = question.answer(measured, digital)
     while len(measured) < count and (key := most_promising(found, question.limits)) is not None:

@@ -15,6 +15,7 @@ _DECISIONS = 10  # about a device, in an epoch: what was tuned on full data and 
 _STAGE = 3  # epochs for which a gated tile of the weight is trained before the next
 _TT_V2_STEPS = 3375  # mini-batches of an epoch for which its buffer was tuned
 _RATE = "-x"  # between a method and the factor of its learning rate
+_LARGEST = 32  # mini-batch up to which rates grow; those of larger ones diverge or gain nothing
 _CASCADE_STAGE = 2  # the same of a cascade
 _CASCADE_DECISIONS = 40  # about a device, in an epoch: as `_DECISIONS`
 
@@ -75,10 +76,11 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
     Steps are those that were tuned at 4 states (`configs/fashion-mnist-4-states`) on devices that
     reach 1. Output scales are set by the reach, so steps are shares of it. Gradients are those of
     the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also with the
-    number of states, since its noise is that of its pulses. What decides about a device after some
-    evidence does so as often an epoch as it was tuned to: the gated method ten times, a cascade
-    forty times at most, TT-v2 by the rate of its buffer, which counts in pulses: finer devices have
-    smaller ones.
+    number of states, since its noise is that of its pulses. Where digital numbers hold the weight's
+    change (MP, TT-v2) rates stop growing at 32 images: MP at twice that of 32 learnt nothing. What
+    decides about a device after some evidence does so as often an epoch as it was tuned to: the
+    gated method ten times, a cascade forty times at most, TT-v2 by the rate of its buffer, which
+    counts in pulses: finer devices have smaller ones.
 
     Args:
         device: of every tile.
@@ -129,9 +131,12 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
             "name": "tiki_taka_v2", "fast_lr": 0.8 * share, "columns": 25,
             "transfer_lr": 0.2 / device.states * _TT_V2_STEPS / steps_per_epoch,
         },
-        0.2 * batch / 16,
+        0.2 * min(batch, _LARGEST) / 16,
     )  # fmt: skip
-    mixed = Choice("mixed_precision", "MP", {"name": "mixed_precision"}, 1.6 * share)
+    mixed = Choice(
+        "mixed_precision", "MP", {"name": "mixed_precision"},
+        1.6 * min(batch, _LARGEST) / 16 * reach,
+    )  # fmt: skip
     return [single, *chains, *gated, cascaded, buffered, mixed]
 
 
