@@ -223,7 +223,7 @@ def test_a_recommended_choice_that_learnt_nothing_is_told(
         monkeypatch.setattr(pilots, "run", lambda *_, a=accuracy, **__: {"val_accuracy": a})
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
-        assert ("MP learnt nothing (10.0%)" in done.output) is told
+        assert ("MP learnt nothing" in done.output) is told
 
 
 def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:
