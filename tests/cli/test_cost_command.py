@@ -66,6 +66,16 @@ def test_a_network_and_its_patches(cli):
     assert round(plain["algorithms"]["single_tile"]["storage_bytes"]) == 2130
     patches = json.loads(cli(*arguments, "--sample", "1,28,28")[1])["settings"]["vectors"]
     assert [*patches.values()] == [576, 64, 1, 1]
+    told = "one patch stands for all of features.0, features.3"
+    endless = "infinitely many tiles"
+    for options, notes in (
+        (("--model", "lenet5"), (told, endless)),
+        (("--model", "lenet5", "--tiles", "6"), (told,)),
+        (("--model", "lenet5", "--sample", "1,28,28"), (endless,)),
+        (("--dim", "16"), (endless,)),
+    ):
+        out = cli(*options)[1]
+        assert [note for note in (told, endless) if note in out] == list(notes)
 
 
 RUN = """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, UpdateError
 from resitile.experiments.compare import compare
 from resitile.experiments.config import Config, load
 from resitile.experiments.records import RunFolder
@@ -28,6 +28,15 @@ class Importing(rt.Device, name="importing"):
     @staticmethod
     def q_down(w, p):
         return 1 - w / p[0]
+
+class Root(rt.Device, name="root"):
+    @staticmethod
+    def q_up(w, p):
+        return (1 - w * w) ** 0.5
+
+    @staticmethod
+    def q_down(w, p):
+        return (1 - w * w) ** 0.5
 """
 TOML = """
 [data]
@@ -97,3 +106,11 @@ def test_a_law_that_cannot_be_compiled_is_named(
     with pytest.raises(ConfigError, match=r"q_up of the law Importing .*cannot be compiled"):
         run(config, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
+
+
+def test_a_law_that_spoils_devices_in_a_run_is_named(
+    make_own: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = make_own("device.name=code_of_mine:Root", "device.states=3", "optimizer.lr=1.0")
+    with pytest.raises(UpdateError, match=r"tile 0 hold NaN .* law of Root\(states=3"):
+        run(config, tmp_path / "runs")

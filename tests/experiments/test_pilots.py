@@ -224,6 +224,8 @@ def test_a_recommended_choice_that_learnt_nothing_is_told(
         done = CliRunner().invoke(app, command)
         assert done.exit_code == 0, done.output
         assert ("MP learnt nothing" in done.output) is told
+        assert "only with --measure" not in done.output
+        assert "a larger --measure would try it" in done.output
 
 
 def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> None:

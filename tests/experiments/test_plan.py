@@ -276,6 +276,38 @@ def test_a_broken_limit_is_named_as_it_was_given(
     assert mixed.endswith("--max-latency-ns, --max-storage-kb")
 
 
+def test_a_network_that_does_not_take_the_images_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net_of_test_plan.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(400, 10))\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    out = tmp_path / "mine.toml"
+    command = ["plan", "--states", "4", "--model", "net_of_test_plan:Net", "-o", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2 or isinstance(done.exception, ConfigError)
+    assert not out.exists()
+    # Without the images it cannot be told; with their number given, the plan can be made.
+    monkeypatch.setenv("RESITILE_DATA", str(tmp_path))
+    command += ["--data", "mnist", "--data-dir", str(tmp_path), "--steps-per-epoch", "100"]
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+
+def test_what_predictions_leave_out_is_said(tmp_path: Path) -> None:
+    file = tmp_path / "device.toml"
+    for name, told in (("soft_bounds", False), ("constant_step", True)):
+        file.write_text(f'[device]\nname = "{name}"\nstates = 8\n')
+        done = CliRunner().invoke(
+            app, ["plan", "--device", str(file), "-o", str(tmp_path / f"{name}.toml")]
+        )
+        assert ("what q_up and q_down look like does not enter" in done.output) is told
+        assert "only with --measure" in done.output
+
+
 def test_a_file_that_is_there_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,11 @@ class Own(nn.Linear):
         super().__init__(3, 2)
 
 
+class Wide(nn.Linear):
+    def __init__(self, width: int) -> None:
+        super().__init__(4, width)
+
+
 def not_a_network():
     return 7
 
@@ -83,6 +88,8 @@ def test_a_network_of_ones_own():
         ("no.such.module:Net", "cannot be imported"),
         ("resitile.models:Nothing", "cannot be imported"),
         (":Net", "cannot be imported"),
+        (f"{__name__}:Wide", r"constructor has others \(missing a required argument: 'width'\)"),
+        (f"{__name__}:nn", "name a class of networks, or a function"),
         (f"{__name__}:not_a_network", r"gave 7; it must give a torch\.nn\.Module"),
     ],
 )

@@ -237,6 +237,28 @@ class TestRefusals:
         with pytest.raises(UpdateError, match=r"no optimizer owns.*AnalogSGD"):
             backward(model, X[1])
 
+    def test_weights_whose_owner_is_gone(self):
+        model = network()
+        optimizer = sgd(model)
+        train(model, optimizer, X[:1])
+        del optimizer
+        other = torch.optim.Adam(model.parameters())
+        with pytest.raises(UpdateError, match=r"no optimizer owns.*AnalogSGD"):
+            for x in X[:2]:
+                other.zero_grad()
+                backward(model, x)
+                other.step()
+
+    def test_a_copied_optimizer_owns_the_copied_weights(self):
+        model = network()
+        optimizer = sgd(model)
+        again, its = copy.deepcopy((model, optimizer))
+        for net, owner in ((model, optimizer), (again, its)):
+            backward(net, X[0])
+            backward(net, X[1])
+            owner.step()
+        assert same(model, again)
+
     @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
     @pytest.mark.parametrize("where", ["input", "gradient"])
     def test_what_is_not_finite_changes_nothing(self, bad, where):

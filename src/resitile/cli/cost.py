@@ -78,7 +78,7 @@ def cost(
     Without CONFIGS, all algorithms on one layer or network; with one, every layer of its run; with
     several, one line a run.
     """
-    from resitile.cli.output import print_json
+    from resitile.cli.output import print_json, say
     from resitile.cost import Primitives, describe
     from resitile.errors import ConfigError
     from resitile.experiments import cost_tables
@@ -117,7 +117,7 @@ def cost(
         )
     batch, tiles = 100 if batch is None else batch, tiles or "inf"
     samples_per_transfer = samples_per_transfer or 2
-    layers = _layers(dim, model, batch, sample, primitives)
+    layers, one_patch = _layers(dim, model, batch, sample, primitives)
     costs = {
         name: cost_tables.cost_with(
             name,
@@ -132,6 +132,9 @@ def cost(
     }
     if not as_json:
         _print("algorithm", [(figures["label"], figures) for figures in found.values()])
+        if "residual_learning" in names and tiles == "inf":
+            say("infinitely many tiles of MT-RL, as in the published tables; --tiles 6 counts six")
+        _say_patches(one_patch)
         if published:
             _print_published(cost_tables.against_published(), labels)
         return
@@ -174,6 +177,7 @@ def _cost_of_runs(
         print_json({"runs": runs, "left_out": digital, "primitives": describe(primitives)})
     elif len(runs) > 1:
         _print("run", [(run["label"], run["total"]) for run in runs])
+        _say_patches(list(dict.fromkeys(name for run in runs for name in run["one_patch_only"])))
     else:
         (run,) = runs
         tiles = f"{run['tiles']} tile{'s' if run['tiles'] > 1 else ''}"
@@ -183,13 +187,14 @@ def _cost_of_runs(
             for name, layer in run["layers"].items()
         ]
         _print("layer", [*layers, ("total", run["total"])])
+        _say_patches(run["one_patch_only"])
     if digital and not as_json:
         say(f"left out, trains without tiles: {', '.join(digital)}")
 
 
 def _layers(
     dim: int | None, model: str | None, batch: int, sample: str | None, primitives: "Primitives"
-) -> "dict[str, Layer]":
+) -> "tuple[dict[str, Layer], list[str]]":
     from resitile.errors import ConfigError
     from resitile.experiments.cost_tables import layers_of
 
@@ -199,15 +204,26 @@ def _layers(
                 "--sample is the input of a network; name one with --model, or a file"
             )
         dim = dim or 512
-        return {f"{dim} x {dim}": layers_of([(dim, dim)], batch, primitives)[0]}
+        return {f"{dim} x {dim}": layers_of([(dim, dim)], batch, primitives)[0]}, []
     if dim is not None:
         raise ConfigError("--dim is one layer and --model is a network; give one of them")
     from resitile import models
-    from resitile.nn.cost import crossbars
+    from resitile.nn.cost import crossbars, one_patch_only
 
     inputs = _inputs(sample)
     found = crossbars(models.create(model), batch, primitives, inputs, digital=True)
-    return {name: layer for name, (_, layer) in found.items()}
+    layers = {name: layer for name, (_, layer) in found.items()}
+    return layers, one_patch_only(found, inputs)
+
+
+def _say_patches(names: list[str]) -> None:
+    from resitile.cli.output import say
+
+    if names:
+        say(
+            f"one patch stands for all of {', '.join(names)}, as in the published tables; "
+            "--sample 1,28,28, the input's shape, counts every patch"
+        )
 
 
 def _inputs(sample: str | None) -> "Tensor | None":

@@ -95,13 +95,14 @@ def plan(
     for option, value in (("--threads", threads), ("--runs-dir", runs_dir)):
         if measure == 0 and value is not None:
             raise ConfigError(f"{option} is of use with --measure only; leave it out")
+    device = _device_table(device_file, states)
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
     table: dict[str, Any] = {"name": data, "batch_size": batch}
     if data_dir is not None:
         table["dir"] = str(data_dir)
     question = Question(
-        _device_table(device_file, states), table, model, epochs, steps_per_epoch,
+        device, table, model, epochs, steps_per_epoch,
         Limits(
             update_ns=max_latency_ns,
             storage_bytes=None if max_storage_kb is None else 1000 * max_storage_kb,
@@ -154,7 +155,9 @@ def _predicted(question: "Question", digital: float | None) -> dict[str, Any]:
     from resitile.errors import DataError
 
     try:
-        return question.answer(digital=digital)
+        found = question.answer(digital=digital)
+        question.check()
+        return found
     except DataError as error:
         raise DataError(f"{error}; without the data, give --steps-per-epoch") from error
 
@@ -183,8 +186,8 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
     titles += ["area", ""]
     expendable = ["floor", "area", "energy", "gamma", "storage"]
-    rows = [_shown(row, row["key"] == found["recommended"]) for row in found["choices"]]
     some = any(row["measured_accuracy"] is not None for row in found["choices"])
+    rows = [_shown(row, row["key"] == found["recommended"], some) for row in found["choices"]]
     if not some:
         k = titles.index("measured")
         titles, *rows = (line[:k] + line[k + 1 :] for line in (titles, *rows))
@@ -202,10 +205,16 @@ def _print(found: dict[str, Any], question: "Question") -> None:
             )
         more = promising(found)
         if more is not None and question.limits.accuracy is None:
-            say(f"{more} promises more than what was measured: try it with a larger --measure")
+            say(
+                f"{more} is predicted to do better than what was measured: a larger --measure "
+                "would try it"
+            )
     device = question.made_device
     if type(device) is not devices.SoftBounds:
-        say(f"accuracies are predicted as for soft bounds of {device.states:g} states")
+        say(
+            f"predicted as for soft bounds of {device.states:g} states: what q_up and q_down look "
+            "like does not enter predictions, only runs (--measure 6)"
+        )
     low, high = reference_range()
     if not low <= found["effective_states"] <= high:
         say(
@@ -214,7 +223,7 @@ def _print(found: dict[str, Any], question: "Question") -> None:
         )
 
 
-def _shown(row: dict[str, Any], chosen: bool) -> list[str]:
+def _shown(row: dict[str, Any], chosen: bool, some: bool) -> list[str]:
     return [
         row["label"],
         "-" if row["gamma"] is None else f"{row['gamma']:.2f}",
@@ -225,12 +234,14 @@ def _shown(row: dict[str, Any], chosen: bool) -> list[str]:
         f"{row['storage_bytes'] / 1000:.4g} kB",
         f"{row['energy_nj']:.4g} nJ",
         f"{row['area_mm2']:.3g} mm2",
-        "<- recommended" if chosen else _why_not(row),
+        "<- recommended" if chosen else _why_not(row, some),
     ]
 
 
-def _why_not(row: dict[str, Any]) -> str:
-    """The limits that a choice breaks, as options; else whether it has to be measured first."""
+def _why_not(row: dict[str, Any], some: bool) -> str:
+    """The limits that a choice breaks, as options; else whether it has to be measured first.
+
+    Where some were measured that holds for all of them, and says nothing.
+    """
     broken = ", ".join(_OPTIONS[name] for name in row["breaks"])
-    first = row["measure_first"] and row["measured_accuracy"] is None
-    return broken or ("only with --measure" if first else "")
+    return broken or ("only with --measure" if row["measure_first"] and not some else "")

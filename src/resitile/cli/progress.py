@@ -49,6 +49,10 @@ class PlainLines(Observer):
         self._per_epoch, self._began = steps_per_epoch, time.monotonic()
         where = f", from step {position.steps}" if position.steps else ""
         self._say(f"{self._title}: {epochs} epochs of {steps_per_epoch} steps{where}")
+        if any(":" in device.name for device in config.devices):
+            self._say(
+                f"{self._title}: a law that is new here is compiled first, up to half a minute"
+            )
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Losses, accuracies and time left after an epoch."""

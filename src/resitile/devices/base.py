@@ -1,15 +1,14 @@
 """What every device law shares: bounds, number of states, spread, noise and derived physics."""
 
 import dataclasses
-import hashlib
 import inspect
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import CodeType, FunctionType
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from resitile._registry import Registry
+from resitile.devices.law_code import check_answers, code_id
 from resitile.errors import ConfigError, did_you_mean, refuse_unknown
 
 _REGISTRY = Registry("device law")
@@ -123,6 +122,7 @@ class Device:
             object.__setattr__(self, "variation", dict(self.variation))
         self.spread()
         self.validate()
+        check_answers(self)
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -231,43 +231,7 @@ class Device:
 
         The compiled kernels are cached under it, so an edited law is never served by an old one.
         """
-        parts: list[str] = [cls.name, *cls.law_fields]
-        for function in (cls.q_up, cls.q_down):
-            _describe(function, parts, set())
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _describe(function: Any, parts: list[str], seen: set[int]) -> None:
-    """Append what decides the meaning of a function: code, constants, globals, closure."""
-    function = getattr(function, "py_func", function)
-    if id(function) in seen:
-        return
-    seen.add(id(function))
-    if not isinstance(function, FunctionType):
-        parts.append(repr(function))
-        return
-    parts.append(f"{function.__defaults__!r}")
-    _describe_code(function.__code__, parts)
-    for cell in function.__closure__ or ():
-        _describe(cell.cell_contents, parts, seen)
-    for name in sorted(_names(function.__code__)):
-        if name in function.__globals__:
-            parts.append(name)
-            _describe(function.__globals__[name], parts, seen)
-
-
-def _describe_code(code: CodeType, parts: list[str]) -> None:
-    parts.append(code.co_code.hex() + repr(code.co_names) + repr(code.co_varnames))
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            _describe_code(constant, parts)
-        else:
-            parts.append(repr(constant))
-
-
-def _names(code: CodeType) -> set[str]:
-    inner = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
-    return set(code.co_names).union(*inner)
+        return code_id(cls.name, cls.law_fields, (cls.q_up, cls.q_down))
 
 
 def create(name: str, **fields: Any) -> Device:

@@ -10,7 +10,7 @@ from torch import nn
 
 from resitile import devices, models
 from resitile.devices import Device
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, DataError
 from resitile.experiments import config as configs
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
@@ -18,7 +18,7 @@ from resitile.experiments.plan import Limits, best, chance, order, plan
 from resitile.experiments.plan_choices import Choice, choices, with_rates
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
-from resitile.experiments.task import Task, load_task, network, steps_per_epoch
+from resitile.experiments.task import Task, load_task, loss_of, network, steps_per_epoch
 
 _DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
 _LEAST_RATE = 1 / 8  # of a choice, as a share of the planner's; the highest is its inverse
@@ -96,6 +96,22 @@ class Question:
         """A choice, perhaps with another learning rate, by its key."""
         return next(c for c in with_rates(list(self.choices.values()), [key]) if c.key == key)
 
+    def check(self) -> None:
+        """Refuse what no run could train; a network's images only where the data are there.
+
+        Raises:
+            ConfigError: if the network cannot be put on such devices, or does not take the images.
+        """
+        first = next(iter(self.choices.values()))
+        made, _ = network(self.run(first), lambda: self.steps_per_epoch)
+        try:
+            images = self.task.train
+        except DataError:
+            if self.steps is None:
+                raise
+        else:
+            loss_of(made, images, self.model)
+
     def run(self, choice: Choice, name: str | None = None) -> Config:
         """The run of a choice, called `name` or by its key and what decides its result."""
         content = {
@@ -157,8 +173,7 @@ def answer_by_runs(
     measured: dict[str, float] = {}
     # What is wrong is refused before anything is trained.
     found = question.answer(measured, digital)
-    first = next(iter(question.choices.values()))
-    network(question.run(first), lambda: question.steps_per_epoch)
+    question.check()
     if digital is None:
         digital = accuracy(question.digital)
         if digital <= chance():

@@ -9,7 +9,7 @@ from resitile.cost import Primitives, total_of
 from resitile.errors import ConfigError
 from resitile.experiments.config import Config
 from resitile.experiments.task import load_task, network, steps_per_epoch
-from resitile.nn.cost import crossbars
+from resitile.nn.cost import crossbars, one_patch_only
 
 
 def run_cost(
@@ -24,7 +24,7 @@ def run_cost(
 
     Returns:
         name, label, algorithm, tiles, batch; layers: by name shape (d_out, d_in), vectors and
-        figures; total: figures.
+        figures; total: figures; one_patch_only: convolutions of which one patch stands for all.
 
     Raises:
         ConfigError: if the run is digital, or its algorithm does not state its cost.
@@ -55,4 +55,5 @@ def run_cost(
             for name, (_, layer) in layers.items()
         },
         "total": total_of(costs.values()).figures(),
+        "one_patch_only": one_patch_only(layers, sample),
     }

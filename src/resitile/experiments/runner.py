@@ -28,6 +28,8 @@ from resitile.experiments.task import (
     load_task,
     steps_per_epoch,
 )
+from resitile.nn import analog_layers
+from resitile.nn.faults import check_crosspoints
 
 _UNTIMED = 10  # first steps of a session, in which kernels are compiled or loaded
 
@@ -276,6 +278,8 @@ class _Run:
 
     def _not_finite(self, value: float) -> UpdateError:
         at = self.position
+        for layer in analog_layers(self.learner.model).values():
+            check_crosspoints(layer.crosspoints, layer.algorithm)
         return UpdateError(
             f"the loss became {value} in epoch {at.epoch + 1} after {at.step} steps. Lower "
             f"optimizer.lr (now {self.config.optimizer.lr}). The last good state, after "

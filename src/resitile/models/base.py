@@ -1,6 +1,7 @@
 """The list of networks, and how one is made."""
 
 import importlib
+import inspect
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -58,9 +59,23 @@ def _find(name: str) -> Callable[[], nn.Module]:
             found: Callable[[], nn.Module] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError, ValueError) as error:
             raise ConfigError(f"model {name!r} cannot be imported: {error}") from error
+        _check_call(name, found)
         return found
     if name not in _MODELS:
         raise ConfigError(
             f"no model is called {name!r}; {did_you_mean(name, names())}, or your own: module:Class"
         )
     return _MODELS[name]
+
+
+def _check_call(name: str, make: object) -> None:
+    """Refuse what cannot be called without arguments, before it is."""
+    if not callable(make):
+        raise ConfigError(f"model {name!r} is {make!r}; name a class of networks, or a function")
+    try:
+        inspect.signature(make).bind()
+    except TypeError as error:
+        raise ConfigError(
+            f"model {name!r} is made without arguments, but its constructor has others "
+            f"({error}): give them defaults, or name a function that makes the network"
+        ) from error

@@ -11,6 +11,7 @@ from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
+from resitile.nn.faults import check_crosspoints
 from resitile.nn.saved import check_state, fingerprint
 from resitile.nn.scale import output_scale
 from resitile.nn.tape import AnalogWeight, Tape
@@ -178,8 +179,8 @@ class AnalogModule(nn.Module):
         """The recorded mini-batches in forward order, measured; they stay in the queue.
 
         Raises:
-            UpdateError: if inputs or gradients are not finite, an input was overwritten since, or
-                the weight was written to other than by pulses.
+            UpdateError: if tiles, inputs or gradients are not finite, an input was overwritten
+                since, or the weight was written to other than by pulses.
         """
         weight = self._parameters["weight"]
         batches = [
@@ -187,9 +188,13 @@ class AnalogModule(nn.Module):
             for x, d in self.tape.recorded(weight._version)  # type: ignore[union-attr]
             if d.numel() and x.numel()
         ]
-        for batch in batches:
-            for vectors in batch:
-                vectors.measure()
+        try:
+            for batch in batches:
+                for vectors in batch:
+                    vectors.measure()
+        except UpdateError:
+            check_crosspoints(self.crosspoints, self.algorithm)
+            raise
         return batches
 
     def learn(self, batches: list[list[Vectors]], lr: float) -> None:

@@ -132,6 +132,11 @@ def crossbars(
     return found
 
 
+def one_patch_only(found: Mapping[str, tuple[Any, Layer]], sample: Tensor | None) -> list[str]:
+    """Names of the convolutions in `crossbars`' answer of which one patch stands for all."""
+    return [n for n, (m, _) in found.items() if sample is None and not isinstance(m, nn.Linear)]
+
+
 def _layers(model: nn.Module, digital: bool) -> dict[str, Any]:
     if not digital:
         analog = analog_layers(model)

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -77,9 +78,18 @@ class AnalogSGD(torch.optim.SGD):
         except ConfigError:
             self.param_groups.pop()
             raise
-        for weight in self.param_groups[-1]["params"]:
-            if type(weight) is AnalogWeight:
-                weight.layer.tape.owned = True
+        self._own(self.param_groups[-1])
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            self._own(group)
+
+    def _own(self, group: dict[str, Any]) -> None:
+        for weight in group["params"]:
+            # Of a copy, the layer may not be there yet; its backward then asks for an owner.
+            if type(weight) is AnalogWeight and hasattr(weight, "layer"):
+                weight.layer.tape.owner = weakref.ref(self)
 
     def _layers(self) -> list[tuple[AnalogModule, float]]:
         """The analog layers with the learning rate of their group."""

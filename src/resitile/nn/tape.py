@@ -1,6 +1,7 @@
 """What one analog layer keeps beside its tensors: the weight that knows its layer, and the tape."""
 
 import operator
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,17 +28,17 @@ class Tape:
 
     Attributes:
         queue: (forward call, input, output gradient, the input's version) of each mini-batch.
-        owned: whether an AnalogSGD will take the queue.
+        owner: the AnalogSGD that will take the queue, as long as that lives.
         updates: steps taken so far.
         version: of the weight, as torch counts writes; pulses do not count.
         views: arrays over the layer's tensors, and where those lay.
     """
 
-    __slots__ = ("calls", "owned", "queue", "updates", "version", "views")
+    __slots__ = ("calls", "owner", "queue", "updates", "version", "views")
 
     def __init__(self, version: int) -> None:
         self.queue: list[tuple[int, Tensor, Tensor, int]] = []
-        self.owned = False
+        self.owner: weakref.ref[Any] | None = None
         self.calls = self.updates = 0
         self.version = version
         self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
@@ -49,7 +50,7 @@ class Tape:
 
     def record(self, at: tuple[int, int], x: Tensor, d: Tensor) -> None:
         """Queue one mini-batch: input and output gradient of the forward call at `at`."""
-        if self.queue and not self.owned:
+        if self.queue and (self.owner is None or self.owner() is None):
             raise UpdateError(
                 "a second backward pass reached analog weights that no optimizer owns: give "
                 "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "

@@ -1,0 +1,103 @@
+"""A law's two functions as code: do they answer sensibly, and which version of them is it?"""
+
+import hashlib
+import math
+from collections.abc import Callable, Iterable
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from resitile.errors import ConfigError
+
+_POINTS = 9  # between the bounds, at which the answers are looked at
+_KNOWN = ("math", "numba", "numpy")  # modules whose functions mean what their names say
+_ROUNDING = 1e-6  # of an answer that is 0 at its bound
+
+
+def check_answers(device: Any) -> None:
+    """Try the nominal device's answers between its bounds.
+
+    Raises:
+        ConfigError: if `q_up` or `q_down` fails, or is below 0 or not finite.
+    """
+    law, p = type(device), device.p
+    for name in ("q_up", "q_down"):
+        for k in range(_POINTS):
+            w = p[0] + (p[1] - p[0]) * k / (_POINTS - 1)
+            place = f"{name}(w, p) of the law {law.__qualname__} at w = {w:g} with p = {p}"
+            try:
+                answer = float(getattr(device, name)(w, p))
+            except Exception as error:  # whatever a law of the user's own may raise
+                raise ConfigError(f"{place} fails: {type(error).__name__}: {error}") from error
+            if not (math.isfinite(answer) and answer >= -_ROUNDING):
+                raise ConfigError(
+                    f"{place} is {answer:g}; between the bounds an answer must be a number of at "
+                    "least 0: the size of the step as a share of dw_min, in either direction"
+                )
+
+
+def code_id(name: str, fields: Iterable[str], functions: Iterable[Callable[..., float]]) -> str:
+    """A hash of a law's functions: their code and what they refer to."""
+    parts: list[str] = [name, *fields]
+    for function in functions:
+        _describe(function, parts, set())
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _describe(thing: Any, parts: list[str], seen: set[int]) -> None:
+    """Append what decides the meaning of a function or of what it refers to.
+
+    Of a function: code, constants, globals, closure. Arrays count with all their numbers, and what
+    comes from numpy or is built in with its name.
+    """
+    thing = getattr(thing, "py_func", thing)
+    if id(thing) in seen:
+        return
+    seen.add(id(thing))
+    if isinstance(thing, np.ndarray):
+        content = hashlib.sha256(np.ascontiguousarray(thing).tobytes()).hexdigest()
+        parts.append(f"{thing.dtype} {thing.shape} {content}")
+    elif isinstance(thing, tuple | list):
+        parts.append(f"{type(thing).__name__} {len(thing)}")
+        for part in thing:
+            _describe(part, parts, seen)
+    elif isinstance(thing, FunctionType):
+        _describe_function(thing, parts, seen)
+    elif callable(thing) and hasattr(thing, "__qualname__"):
+        parts.append(f"{thing.__module__}.{thing.__qualname__}")
+    else:
+        parts.append(repr(thing))
+
+
+def _describe_function(function: FunctionType, parts: list[str], seen: set[int]) -> None:
+    parts.append(f"{function.__defaults__!r}")
+    _describe_code(function.__code__, parts)
+    for cell in function.__closure__ or ():
+        _describe(cell.cell_contents, parts, seen)
+    names = sorted(_names(function.__code__))
+    for name in names:
+        if name not in function.__globals__:
+            continue
+        parts.append(name)
+        found = function.__globals__[name]
+        _describe(found, parts, seen)
+        if isinstance(found, ModuleType) and found.__name__.partition(".")[0] not in _KNOWN:
+            for inner in names:
+                if hasattr(found, inner):
+                    parts.append(inner)
+                    _describe(getattr(found, inner), parts, seen)
+
+
+def _describe_code(code: CodeType, parts: list[str]) -> None:
+    parts.append(code.co_code.hex() + repr(code.co_names) + repr(code.co_varnames))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _describe_code(constant, parts)
+        else:
+            parts.append(repr(constant))
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = [_names(c) for c in code.co_consts if isinstance(c, CodeType)]
+    return set(code.co_names).union(*inner)

@@ -1,0 +1,85 @@
+"""A law's code: answers that cannot be are refused, and every change makes another law."""
+
+import math
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+import resitile as rt
+from resitile.errors import ConfigError, UpdateError
+
+
+def law(up, down=lambda w, p: 1.0) -> type[rt.Device]:
+    """A law of two functions."""
+    return type(
+        "Mine", (rt.Device,), {"q_up": staticmethod(up), "q_down": staticmethod(down)},
+        name="mine_of_test_law_code",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("up", "message"),
+    [
+        (lambda w, p: -1.0, r"q_up\(w, p\) of the law Mine at w = -1 .* is -1; .* at least 0"),
+        (lambda w, p: 0.5 - w, r"at w = 0\.75 with p = \(-1\.0, 1\.0\) is -0\.25"),
+        (lambda w, p: math.nan, "is nan"),
+        (lambda w, p: math.inf, "is inf"),
+        (lambda w, p: 1 / abs(w), "fails: ZeroDivisionError"),
+        (lambda w, p: p[2], "fails: IndexError"),
+    ],
+)
+def test_answers_that_cannot_be(up, message):
+    with pytest.raises(ConfigError, match=message):
+        law(up)()
+    with pytest.raises(ConfigError, match="q_down"):
+        law(lambda w, p: 1.0, up)()
+
+
+def test_an_answer_of_zero_at_the_bound_is_fine():
+    assert law(lambda w, p: 1 - w / p[1])(w_max=0.7).states == 4
+
+
+def test_numbers_that_only_single_devices_spoil_are_blamed_on_the_law():
+    """Beyond the nominal bound, where a device with a wider one goes, the root does not exist."""
+    device = law(lambda w, p: (1 - w * w) ** 0.5)(states=3)
+    layer = rt.nn.AnalogLinear(
+        20, 10, algorithm=rt.algorithms.SingleTile(device), scale=1.0, seed=0
+    )
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=1.0)
+    with pytest.raises(UpdateError, match=r"devices of tile 0 hold NaN .* the law of Mine\(stat"):
+        for _ in range(200):
+            optimizer.zero_grad()
+            (layer(torch.ones(4, 20)) - 99).pow(2).mean().backward()
+            optimizer.step()
+
+
+def _id(**scope) -> str:
+    """The id of a law that looks into `scope`."""
+    exec("def up(w, p): return table[0] * other.gain * 0 + 1 - w / p[1]", scope)
+    return law(scope["up"]).law_id()
+
+
+def test_every_number_a_law_looks_up_is_part_of_it():
+    def other(gain: float) -> ModuleType:
+        made = ModuleType("other")
+        made.gain = gain
+        return made
+
+    table = np.linspace(0, 1, 5000)
+    first = _id(table=table, other=other(1.0))
+    assert first == _id(table=table.copy(), other=other(1.0))
+    edited = table.copy()
+    edited[2500] += 1e-12
+    assert first != _id(table=edited, other=other(1.0))
+    assert first != _id(table=table.astype(np.float32), other=other(1.0))
+    assert first != _id(table=table, other=other(2.0))
+    assert _id(table=(table, 1), other=None) != _id(table=(edited, 1), other=None)
+
+
+def test_the_id_of_what_numpy_does_is_the_same_in_every_process():
+    scope = {"interp": np.interp}
+    exec("def up(w, p): return interp(w, (-1.0, 1.0), (1.0, 1.0))", scope)
+    assert "0x" not in repr(scope["up"].__code__.co_consts)
+    assert law(scope["up"]).law_id() == law(scope["up"]).law_id()
