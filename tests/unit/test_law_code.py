@@ -48,11 +48,15 @@ def test_numbers_that_only_single_devices_spoil_are_blamed_on_the_law():
         20, 10, algorithm=rt.algorithms.SingleTile(device), scale=1.0, seed=0
     )
     optimizer = rt.AnalogSGD(layer.parameters(), lr=1.0)
-    with pytest.raises(UpdateError, match=r"devices of tile 0 hold NaN .* the law of Mine\(stat"):
+
+    def train() -> None:
         for _ in range(200):
             optimizer.zero_grad()
             (layer(torch.ones(4, 20)) - 99).pow(2).mean().backward()
             optimizer.step()
+
+    with pytest.raises(UpdateError, match=r"devices of tile 0 hold NaN .* the law of Mine\(stat"):
+        train()
 
 
 def _id(**scope) -> str:

@@ -244,10 +244,7 @@ class TestRefusals:
         del optimizer
         other = torch.optim.Adam(model.parameters())
         with pytest.raises(UpdateError, match=r"no optimizer owns.*AnalogSGD"):
-            for x in X[:2]:
-                other.zero_grad()
-                backward(model, x)
-                other.step()
+            train(model, other, X[:2])
 
     def test_a_copied_optimizer_owns_the_copied_weights(self):
         model = network()
