@@ -15,12 +15,23 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from resitile import algorithms, cost, data, devices, errors, models, nn, theory
+    from resitile import algorithms, cost, data, devices, errors, fitting, models, nn, theory
     from resitile.devices import Device
     from resitile.kernels.threads import get_num_threads, set_num_threads
     from resitile.nn import AnalogSGD, WarmStart, convert, estimate_cost, pulsed_update, to_digital
 
-_MODULES = ("algorithms", "cost", "data", "devices", "errors", "models", "nn", "theory", "tiles")
+_MODULES = (
+    "algorithms",
+    "cost",
+    "data",
+    "devices",
+    "errors",
+    "fitting",
+    "models",
+    "nn",
+    "theory",
+    "tiles",
+)
 _NAMES = {
     "AnalogSGD": "resitile.nn",
     "Device": "resitile.devices",
@@ -44,6 +55,7 @@ __all__ = [
     "devices",
     "errors",
     "estimate_cost",
+    "fitting",
     "get_num_threads",
     "models",
     "nn",

@@ -1,17 +1,30 @@
-"""`resitile device`: the device laws there are."""
+"""`resitile device`: the device laws there are, a picture of one, a fit to a measurement."""
 
-from typing import Any
+import enum
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json
+from resitile.cli.options import Json, Overwrite, device_table, picture_beside
 
-app = typer.Typer(help="Device laws.", no_args_is_help=True)
+if TYPE_CHECKING:
+    from resitile.fitting import Fitted
+
+app = typer.Typer(help="Device laws: list, plot, fit to a measurement.", no_args_is_help=True)
+
+
+class Zero(enum.StrEnum):
+    """Which reading is w = 0."""
+
+    MIDDLE = "middle"
+    SYMMETRIC = "symmetric"
 
 
 @app.callback()
 def _group() -> None:
-    """Device laws."""
+    """Device laws: list, plot, fit to a measurement."""
 
 
 @app.command("list")
@@ -31,6 +44,171 @@ def list_(as_json: Json = False) -> None:
         ],
         numbers=False,
     )
+
+
+@app.command()
+def plot(
+    device_file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[DEVICE.toml]", help="TOML file with a \\[device] table."),
+    ] = None,
+    states: Annotated[
+        float | None, typer.Option(help="Soft-bounds devices of so many states, instead.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of spread and noise.")] = 0,
+    out: Annotated[Path, typer.Option("-o", "--out", help="The picture, .svg or .png.")] = Path(
+        "device.svg"
+    ),
+    overwrite: Overwrite = False,
+) -> None:
+    """Draw what a pulse does: staircases of single devices, and the nominal steps."""
+    from resitile import devices
+    from resitile.cli.output import say
+    from resitile.errors import ConfigError
+    from resitile.experiments.device_answers import device_answers
+    from resitile.reports.device import device_figure, write_figure
+
+    device = devices.create(**device_table(device_file, states))
+    if out.suffix not in (".svg", ".png"):
+        raise ConfigError(f"--out must end in .svg or .png, got {out}")
+    if out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
+    write_figure(device_figure(device_answers(device, seed)), out)
+    say(f"picture: {out}")
+
+
+@app.command()
+def fit(
+    measurement: Annotated[
+        Path,
+        typer.Argument(
+            metavar="PULSES.csv",
+            help="Conductances read after pulses: columns conductance and direction (up, down), "
+            "perhaps device and cycle; or columns up and down, a train each.",
+        ),
+    ],
+    law: Annotated[
+        str, typer.Option(help="auto tries all; else one of them, or module:Class.")
+    ] = "auto",
+    zero: Annotated[
+        Zero,
+        typer.Option(
+            help="What is w = 0: the middle of the measured range, or the point at which a pulse "
+            "up and one down cancel."
+        ),
+    ] = Zero.MIDDLE,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="The device to write; the measurement's name with .toml if none.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Find the device law, its states, asymmetry and noise behind a measured pulse response.
+
+    Every law is fitted by maximum likelihood, cycle-to-cycle and read noise apart; that with the
+    least BIC is written as a [device] table for `train`, `plan` and `plot`, with a picture beside
+    it: docs/devices.md.
+    """
+    from resitile.cli.output import print_json, say
+    from resitile.cli.progress import counted
+    from resitile.experiments import records, toml
+    from resitile.fitting import fit as fitted_to
+    from resitile.fitting import read_trains
+    from resitile.reports.device import fit_figure, write_figure
+
+    out = out or Path(f"{measurement.stem}.toml")
+    picture = picture_beside(out, overwrite)
+    trains = read_trains(measurement)
+    with counted("fits") as progress:
+        found = fitted_to(trains, law=law, zero=zero.value, progress=progress)
+    origin = (
+        f"# fitted to {measurement.name}: w = (reading - {found.zero:.6g}) / {found.unit:.6g}\n"
+    )
+    table = _table(found.device, law)
+    records.write_atomic(out, (origin + toml.write({"device": table})).encode())
+    write_figure(fit_figure(found), picture)
+    if as_json:
+        print_json(_record(found))
+        return
+    _print_fit(found)
+    say(f"device: {out}\npicture: {picture}\nnext: resitile plan --device {out}")
+
+
+def _table(device: Any, law: str) -> dict[str, Any]:
+    """The table [device] of a device: what differs from the defaults."""
+    import dataclasses
+
+    changed = {
+        f.name: getattr(device, f.name)
+        for f in dataclasses.fields(device)
+        if f.name == "states" or getattr(device, f.name) != f.default
+    }
+    return {"name": law if ":" in law else device.name, **changed}
+
+
+def _record(found: "Fitted") -> dict[str, Any]:
+    import dataclasses
+
+    candidates = [
+        {
+            **{f.name: getattr(c, f.name) for f in dataclasses.fields(c)},
+            "device": _table(c.device, c.device.name),
+            "step_error": None if math.isnan(c.step_error) else c.step_error,
+        }
+        for c in found.candidates
+    ]
+    return {
+        "candidates": candidates, "symmetric_point": _symmetric_point(found), "zero": found.zero,
+        "unit": found.unit, "devices": found.devices, "pulses": found.pulses,
+    }  # fmt: skip
+
+
+def _symmetric_point(found: "Fitted") -> float | None:
+    from resitile.errors import ConfigError
+
+    try:
+        return found.device.symmetric_point
+    except ConfigError:
+        return None
+
+
+def _print_fit(found: "Fitted") -> None:
+    from resitile.cli.output import print_table, say
+
+    best = found.best
+    rows = [
+        [
+            c.device.name, c.device.cycle_noise, f"{c.device.states:.3g}",
+            f"{100 * c.device.spread()['cycle']:.0f} %", f"{c.read_noise:.3f}", f"{c.error:.3f}",
+            str(c.parameters), f"{c.bic - best.bic:.1f}", "<- written" if c is best else "",
+        ]
+        for c in found.candidates
+    ]  # fmt: skip
+    titles = ["law", "noise", "states", "cycle to cycle", "read noise", "error", "numbers"]
+    print_table([*titles, "BIC - least", ""], rows, expendable=["numbers", "error"])
+    device = best.device
+    several = "device" if found.devices == 1 else "devices"
+    error = "" if math.isnan(best.step_error) else f" +- {device.states * best.step_error:.2g}"
+    say(
+        f"{found.devices} {several}, {found.pulses} pulses; read noise and error in weight units: "
+        f"w = (reading - {found.zero:.6g}) / {found.unit:.6g}"
+    )
+    point = _symmetric_point(found)
+    where = "has no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
+    say(f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}, {where}")
+    if point is not None and abs(point) > 0.1:
+        say("--zero symmetric puts w = 0 there, as a reference device does that is programmed so")
+    if found.devices == 1:
+        say(
+            "one device says nothing about the spread between devices: that stays at its default "
+            "of 30 % (variation in the file); a column device with several measures it"
+        )
 
 
 def _names() -> list[str]:

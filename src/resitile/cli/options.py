@@ -78,3 +78,40 @@ def seeds_of(text: str) -> list[int]:
         raise ConfigError(
             f"--seeds must be whole numbers with commas between them, such as 0,1,2; got {text!r}"
         ) from None
+
+
+def device_table(device_file: Path | None, states: float | None) -> dict[str, Any]:
+    """The table [device] of a file, or that of soft bounds with so many states.
+
+    Raises:
+        ConfigError: if both or neither is given, or the file has no such table.
+    """
+    from resitile.errors import ConfigError
+    from resitile.experiments import toml
+
+    if (device_file is None) == (states is None):
+        raise ConfigError("give either --states, such as --states 4, or --device FILE.toml")
+    if device_file is None:
+        return {"name": "soft_bounds", "states": states}
+    content = toml.read(device_file)
+    table = content.get("device", content)
+    if not isinstance(table, dict) or not isinstance(table.get("name"), str):
+        raise ConfigError(f'{device_file} needs a [device] table with name = "soft_bounds"')
+    return table
+
+
+def picture_beside(out: Path, overwrite: bool) -> Path:
+    """The .svg beside a TOML file that is to be written.
+
+    Raises:
+        ConfigError: if one of the two is there and must not be replaced, or `out` is no .toml.
+    """
+    from resitile.errors import ConfigError
+
+    if out.suffix != ".toml":
+        raise ConfigError(f"--out must end in .toml, its picture ends in .svg; got {out}")
+    picture = out.with_suffix(".svg")
+    for path in (out, picture):
+        if path.exists() and not overwrite:
+            raise ConfigError(f"{path} exists; write elsewhere with --out, or give --overwrite")
+    return picture

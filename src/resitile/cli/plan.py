@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import DataDir, Json, Overwrite, Threads, unset
+from resitile.cli.options import (
+    DataDir,
+    Json,
+    Overwrite,
+    Threads,
+    device_table,
+    picture_beside,
+    unset,
+)
 
 if TYPE_CHECKING:
     from resitile.experiments.pilots import Question
@@ -95,9 +103,8 @@ def plan(
     for option, value in (("--threads", threads), ("--runs-dir", runs_dir)):
         if measure == 0 and value is not None:
             raise ConfigError(f"{option} is of use with --measure only; leave it out")
-    device = _device_table(device_file, states)
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
+    device = device_table(device_file, states)
+    picture = picture_beside(out, overwrite)
     table: dict[str, Any] = {"name": data, "batch_size": batch}
     if data_dir is not None:
         table["dir"] = str(data_dir)
@@ -118,7 +125,7 @@ def plan(
         found = _by_runs(question, measure, folder, digital_accuracy)
     else:
         found = _predicted(question, digital_accuracy)
-    picture = write_plan(found, out.with_suffix(".svg"))
+    write_plan(found, picture)
     chosen = found["recommended"]
     if chosen is not None:
         run = question.run(question.choice(chosen), out.stem)
@@ -134,21 +141,6 @@ def plan(
         which = "none of the measured methods" if measure else "no method"
         typer.echo(f"{which} keeps to the limits; the last column names those it breaks", err=True)
         raise typer.Exit(1)
-
-
-def _device_table(device_file: Path | None, states: float | None) -> dict[str, Any]:
-    from resitile.errors import ConfigError
-    from resitile.experiments import toml
-
-    if (device_file is None) == (states is None):
-        raise ConfigError("give either --states, such as --states 4, or --device FILE.toml")
-    if device_file is None:
-        return {"name": "soft_bounds", "states": states}
-    content = toml.read(device_file)
-    table = content.get("device", content)
-    if not isinstance(table, dict) or "name" not in table:
-        raise ConfigError(f'{device_file} needs a [device] table with name = "soft_bounds"')
-    return table
 
 
 def _predicted(question: "Question", digital: float | None) -> dict[str, Any]:

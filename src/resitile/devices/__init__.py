@@ -7,6 +7,16 @@ import_all(__name__, list(__path__))
 
 from resitile.devices.constant_step import ConstantStep  # noqa: E402
 from resitile.devices.linear_step import LinearStep  # noqa: E402
+from resitile.devices.piecewise_step import PiecewiseStep  # noqa: E402
 from resitile.devices.soft_bounds import SoftBounds  # noqa: E402
 
-__all__ = ["ConstantStep", "Device", "LinearStep", "SoftBounds", "Variation", "create", "names"]
+__all__ = [
+    "ConstantStep",
+    "Device",
+    "LinearStep",
+    "PiecewiseStep",
+    "SoftBounds",
+    "Variation",
+    "create",
+    "names",
+]

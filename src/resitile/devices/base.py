@@ -85,7 +85,11 @@ class Device:
         for function in ("q_up", "q_down"):
             if not isinstance(cls.__dict__.get(function), staticmethod):
                 raise ConfigError(f"{cls.__name__} needs a @staticmethod {function}(w, p)")
-        own = [f for f in inspect.get_annotations(cls) if not f.startswith("_")]
+        own = [
+            name
+            for name, kind in inspect.get_annotations(cls).items()
+            if not name.startswith("_") and "ClassVar" not in str(kind)
+        ]
         cls.name = name
         cls.law_fields = tuple(own)
         refuse_unknown(dataclass(frozen=True, kw_only=True, repr=False)(cls))

@@ -89,6 +89,21 @@ def _describe_function(function: FunctionType, parts: list[str], seen: set[int])
                     _describe(getattr(found, inner), parts, seen)
 
 
+def helpers(function: FunctionType) -> list[FunctionType]:
+    """The plain functions that a law's function refers to by name, directly or through others."""
+    found: list[FunctionType] = []
+    waiting = [function]
+    while waiting:
+        now = waiting.pop()
+        names = [n for n in _names(now.__code__) if n in now.__globals__]
+        inside = [cell.cell_contents for cell in now.__closure__ or ()]
+        for thing in [*(now.__globals__[name] for name in names), *inside]:
+            if isinstance(thing, FunctionType) and thing not in (function, *found):
+                found.append(thing)
+                waiting.append(thing)
+    return found
+
+
 def _describe_code(code: CodeType, parts: list[str]) -> None:
     parts.append(code.co_code.hex() + repr(code.co_names) + repr(code.co_varnames))
     for constant in code.co_consts:

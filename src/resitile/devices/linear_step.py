@@ -1,5 +1,7 @@
 """Linear step: the step changes linearly with the weight, with a slope of your choice."""
 
+from typing import ClassVar
+
 from resitile.devices.base import Device
 from resitile.errors import ConfigError
 
@@ -18,12 +20,17 @@ class LinearStep(Device, name="linear_step"):
     gamma_up: float = 0.5
     gamma_down: float = 0.5
 
+    ranges: ClassVar[dict[str, tuple[float, float]]] = {
+        "gamma_up": (0.0, 1.0),
+        "gamma_down": (0.0, 1.0),
+    }
+
     def validate(self) -> None:
         """Slopes must lie in [0, 1], so that both responses stay positive inside the bounds."""
-        for name in ("gamma_up", "gamma_down"):
+        for name, (least, most) in self.ranges.items():
             value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise ConfigError(f"{name} must lie in [0, 1], got {value}")
+            if not least <= value <= most:
+                raise ConfigError(f"{name} must lie in [{least:g}, {most:g}], got {value}")
 
     @staticmethod
     def q_up(w, p):

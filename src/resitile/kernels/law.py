@@ -15,9 +15,10 @@ import numpy as np
 from numba import njit, types
 from numba.core.datamodel import models, register_default
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
-from numba.extending import NativeValue, overload, typeof_impl, unbox
+from numba.extending import NativeValue, overload, register_jitable, typeof_impl, unbox
 
 from resitile.devices import Device
+from resitile.devices.law_code import helpers
 from resitile.errors import ConfigError
 from resitile.kernels.random import below, normal
 
@@ -89,10 +90,19 @@ def law_of(device: Any) -> Law:
     return Law(law_id, len(device.law_fields))
 
 
+_jitable = functools.cache(register_jitable)  # a helper is registered once
+
+
 @functools.cache
 def _compiled(device: type, name: str) -> Any:
-    """A law's function for compiled code: the check below and the kernels share it."""
-    return njit(getattr(device, name))
+    """A law's function for compiled code: the check below and the kernels share it.
+
+    Functions that it calls may be plain Python as well.
+    """
+    function = getattr(device, name)
+    for helper in helpers(function):
+        _jitable(helper)
+    return njit(function)
 
 
 def _check(device: Any) -> None:

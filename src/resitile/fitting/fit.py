@@ -1,0 +1,217 @@
+"""From a measured pulse response to a device: law, states, asymmetry, noise, spread.
+
+Every law of the package is fitted to every device by maximum likelihood (`response`), with
+cycle-to-cycle noise that scales with the step and with noise that does not. The law with the least
+Bayesian information criterion is taken (Schwarz 1978): more numbers have to earn their place.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from resitile.devices import Device, create, names
+from resitile.errors import ConfigError, DataError
+from resitile.fitting.measurement import Train, check_trains
+from resitile.fitting.response import Readings, Response
+
+_FLEXIBLE = "piecewise_step"  # the law by which the range is found
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One law with one kind of noise, as well as it fits.
+
+    Attributes:
+        device: the law with its numbers.
+        bic: Bayesian information criterion; less is better.
+        parameters: how many numbers were fitted.
+        error: root mean square of what a reading differs from what those before it predict, in
+            weight units.
+        read_noise: standard deviation of a reading, in weight units.
+        step_error: standard error of dw_min, and so of `states`, as a share of it; NaN if unknown.
+    """
+
+    device: Device
+    bic: float
+    parameters: int
+    error: float
+    read_noise: float
+    step_error: float
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a measurement says about its devices.
+
+    Attributes:
+        candidates: every law that was tried, the best first.
+        zero, unit: the reading at w = 0, and the change of it for a change of w by 1.
+        trains: the measurement, in weight units.
+        devices: how many were measured. From two on the spread between them is measured; of one,
+            `variation` keeps its defaults for it.
+    """
+
+    candidates: list[Candidate]
+    zero: float
+    unit: float
+    trains: list[Train]
+    devices: int
+
+    @property
+    def best(self) -> Candidate:
+        """The law with the least BIC."""
+        return self.candidates[0]
+
+    @property
+    def device(self) -> Device:
+        """The fitted device."""
+        return self.best.device
+
+    @property
+    def pulses(self) -> int:
+        """Pulses between two readings, in all."""
+        return sum(train.ups.size for train in self.trains)
+
+
+def fit(
+    trains: Sequence[Train],
+    *,
+    law: str = "auto",
+    zero: str = "middle",
+    progress: Callable[[int, int], None] | None = None,
+) -> Fitted:
+    """The device that explains measured readings best.
+
+    Args:
+        trains: as of `read_trains`.
+        law: "auto" for all laws of the package, one of them, or `module:Class` of your own, whose
+            fields are fitted from their defaults (within `ranges`, a mapping of field to least and
+            most, if the class has it).
+        zero: the reading at w = 0: "middle" of the measured range, or "symmetric", where a pulse up
+            and one down cancel, as with a reference device that is programmed there.
+        progress: called with (fits done, fits in all).
+
+    Raises:
+        DataError: if the measurement has too few pulses, or no law fits.
+        ConfigError: if `law` is unknown or `zero` is neither.
+    """
+    if zero not in ("middle", "symmetric"):
+        raise ConfigError(f'zero must be "middle" or "symmetric", got {zero!r}')
+    starts = [create(name) for name in (_laws() if law == "auto" else [law])]
+    check_trains(trains, "the measurement")
+    groups: dict[str, list[Train]] = {}
+    for train in trains:
+        groups.setdefault(train.device, []).append(train)
+    for name, own in groups.items():
+        check_trains(own, f"device {name!r}" if name else "the measurement")
+    devices = list(groups.values())
+    done, total = 0, len(devices) * (1 + 2 * len(starts))
+
+    def fitted(
+        k: int, start: Device, additive: bool, noise: tuple[float, float] | None = None
+    ) -> Response:
+        nonlocal done
+        done += 1
+        if progress is not None:
+            progress(done, total)
+        return Response(Readings(devices[k], middle, unit), ranges[k], start, additive, noise)
+
+    # What is read of a plateau has read noise; what the filter makes of it has less.
+    middle, unit = 0.0, 1.0
+    ends = np.array([_range(own) for own in devices])
+    middle, unit = _frame(ends, None)
+    ranges = (ends - middle) / unit
+    rough = [fitted(k, create(_FLEXIBLE), False) for k in range(len(devices))]
+    ends = middle + unit * np.array([(r.hidden.min(), r.hidden.max()) for r in rough])
+    asked = None
+    if zero == "symmetric":
+        asked = middle + unit * _combined(rough, create(_FLEXIBLE), False).device.symmetric_point
+    middle, unit = _frame(ends, asked)
+    ranges = (ends - middle) / unit
+    candidates, reasons = [], []
+    for start in starts:
+        for additive in (False, True):
+            found = [fitted(k, start, additive, (r.cycle, r.read)) for k, r in enumerate(rough)]
+            try:
+                candidates.append(_combined(found, start, additive))
+            except ConfigError as error:  # such as fewer than two states
+                reasons.append(f"{start.name}: {error}")
+    if not candidates:
+        raise DataError(f"no law fits the measurement. {'; '.join(dict.fromkeys(reasons))}")
+    scaled = [Train(t.device, (t.readings - middle) / unit, t.ups) for t in trains]
+    return Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled, len(devices))
+
+
+def _laws() -> list[str]:
+    return [name for name in names() if type(create(name)).__module__.startswith("resitile.")]
+
+
+def _range(trains: Sequence[Train]) -> tuple[float, float]:
+    every = np.concatenate([train.readings for train in trains])
+    return float(every.min()), float(every.max())
+
+
+def _frame(ends: np.ndarray, zero: float | None) -> tuple[float, float]:
+    """The reading at w = 0 and the change for 1, from the least and largest of every device."""
+    low, high = ends.mean(axis=0)
+    middle = float((low + high) / 2 if zero is None else zero)
+    return middle, float(max(high - middle, middle - low))
+
+
+def _combined(found: Sequence[Response], start: Device, additive: bool) -> Candidate:
+    """One nominal device, the mean of all, and the spread between them; the median of noise.
+
+    Raises:
+        ConfigError: if such a device cannot be.
+    """
+    steps = np.array([r.steps for r in found])
+    bounds = np.array([r.bounds for r in found])
+    fields = np.array([r.fields for r in found])
+    up, down = steps.mean(axis=0)
+    low, high = bounds.mean(axis=0)
+    variation = {"cycle": float(np.median([r.cycle for r in found]))}
+    if len(found) > 1:
+        own = steps / (up, down)
+        variation |= {
+            "dw_min": _spread(own.mean(axis=1)),
+            "up_down": _spread((own[:, 0] - own[:, 1]) / 2),
+            "w_min": _spread(bounds[:, 0] / low),
+            "w_max": _spread(bounds[:, 1] / high),
+        }
+        for k, field in enumerate(start.law_fields):
+            mean = fields[:, k].mean()
+            variation[field] = _spread(fields[:, k] / mean) if mean else 0.0
+    numbers = {
+        "states": (high - low) / max(up, down), "w_min": low, "w_max": high,
+        "up_down": 1 - down / up if up > down else up / down - 1,
+        **dict(zip(start.law_fields, fields.mean(axis=0), strict=True)),
+    }  # fmt: skip
+    device = start.replace(
+        **{
+            name: _rounded(value, 3 if name in ("w_min", "w_max") else 4)
+            for name, value in numbers.items()
+        },
+        variation={name: _rounded(value) for name, value in variation.items()},
+        cycle_noise="additive" if additive else "multiplicative",
+    )
+    pulses = sum(r.readings.pulses for r in found)
+    parameters = sum(r.parameters for r in found)
+    errors = [r.step_error() for r in found]
+    return Candidate(
+        device,
+        parameters * math.log(pulses) - 2 * sum(r.log_likelihood for r in found),
+        parameters,
+        math.sqrt(sum(r.surprises for r in found) / pulses),
+        float(np.median([r.read for r in found])),
+        math.sqrt(np.mean(np.square(errors)) / len(found)),
+    )
+
+
+def _spread(values: np.ndarray) -> float:
+    return float(np.std(values, ddof=1))
+
+
+def _rounded(value: float, digits: int = 4) -> float:
+    return float(f"{value:.{digits}g}")

@@ -1,0 +1,151 @@
+"""One law on the readings of one device: the numbers that make them most likely."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from resitile.devices import Device
+from resitile.fitting.measurement import Train
+from resitile.kernels.likelihood import log_likelihood, positions
+
+_STARTS = ((0.2, 0.005), (0.3, 0.05))  # cycle-to-cycle and read noise
+_LOUD = (1.0, 0.05)  # the same, for the first look at a law
+_STEP, _CYCLE, _READ = (1e-5, 2.0), (1e-3, 5.0), (5e-4, 0.5)  # where they are looked for
+_REACH = (-0.2, 1.0)  # of bounds beyond what was read, as a share; above 0 where steps vanish there
+_LEAST_BOUND = 0.05  # on either side of w = 0
+_CLOSE = 1e-7  # relative, of the likelihood per pulse, when the search ends
+
+
+class Readings:
+    """What was read of one device, in weight units: w = (reading - zero) / unit."""
+
+    def __init__(self, trains: Sequence[Train], zero: float, unit: float) -> None:
+        parts = [(train.readings - zero) / unit for train in trains]
+        none = np.zeros(1, dtype=bool)
+        self.values = np.concatenate(parts)
+        self.ups = np.concatenate([np.concatenate([none, train.ups]) for train in trains])
+        self.starts = np.cumsum([0] + [part.size for part in parts])
+        self.pulses = sum(train.ups.size for train in trains)
+
+    def first_steps(self) -> list[float]:
+        """The mean step up and down, from differences of readings, at least 0.01."""
+        steps = np.diff(self.values)
+        inside = np.ones(steps.size, dtype=bool)
+        inside[self.starts[1:-1] - 1] = False  # from one train to the next
+        ups = self.ups[1:]
+        means = [np.mean(steps[inside & ups]), -np.mean(steps[inside & ~ups])]
+        return [max(float(mean), 0.01) for mean in means]
+
+
+class Response:
+    """A law with one kind of cycle-to-cycle noise, fitted to one device.
+
+    Args:
+        readings: of the device.
+        ranges: (2,) the least and the largest weight that it had.
+        start: the law; its fields are where the search begins.
+        additive: kind of noise.
+        noise: of pulses and readings, where the search begins; None tries several.
+
+    Attributes:
+        steps: (2,) step up and down at w = 0.
+        bounds: (2,) w_min and w_max.
+        cycle, read: noise of a pulse, as a share of the step, and of a reading, in weight units.
+        fields: the law's own.
+        parameters: how many numbers were fitted.
+        log_likelihood, surprises: of the readings; the sum of squared errors of prediction.
+        hidden: the weights behind the readings.
+    """
+
+    def __init__(
+        self,
+        readings: Readings,
+        ranges: np.ndarray,
+        start: Device,
+        additive: bool,
+        noise: tuple[float, float] | None = None,
+    ) -> None:
+        self.readings, self.law, self.additive = readings, type(start), additive
+        self.ranges = np.array([min(ranges[0], -_LEAST_BOUND), max(ranges[1], _LEAST_BOUND)])
+        self._count = len(start.law_fields)
+        self._tabled: tuple[tuple[float, ...], np.ndarray] | None = None
+        self.hidden = np.empty_like(readings.values)
+        # Where steps vanish at the bounds, those may lie beyond what was reached.
+        vanish = start.q_up(start.w_max, start.p) == 0 == start.q_down(start.w_min, start.p)
+        logs = [tuple(map(math.log, pair)) for pair in (_STEP, _STEP, _CYCLE, _READ)]
+        known = getattr(self.law, "ranges", {})
+        own = [known.get(field, (None, None)) for field in start.law_fields]
+        self._limits: list[Any] = [*logs, (_REACH[0], _REACH[1] * vanish)]
+        self._limits += [self._limits[-1], *own]
+        rest = [0.1 if vanish else -0.03] * 2 + [float(getattr(start, f)) for f in start.law_fields]
+        first = np.array([*np.log(readings.first_steps()), *np.log(_LOUD), *rest])
+        # With much noise the likelihood is smooth: what the law looks like is found there first.
+        loud = [*self._limits[:2], *((value, value) for value in first[2:4]), *self._limits[4:]]
+        first = self._improved(first, loud).x
+        ends = []
+        for pair in [noise] if noise else _STARTS:
+            first[2:4] = np.log(pair)
+            ends.append(self._improved(first, self._limits))
+        self._x = x = np.asarray(min(ends, key=lambda end: float(end.fun)).x)
+        self.parameters = x.size
+        self.steps, self.bounds = np.exp(x[:2]), self.ranges * (1 + x[4:6])
+        self.cycle, self.read = float(np.exp(x[2])), float(np.exp(x[3]))
+        self.fields = x[6:]
+        self.log_likelihood, self.surprises = self._likelihood(x)
+
+    def _improved(self, x: np.ndarray, limits: list[Any]) -> Any:
+        from scipy.optimize import minimize
+
+        how = {"method": "L-BFGS-B", "bounds": limits, "options": {"ftol": _CLOSE}}
+        return minimize(self._loss, x, **how)
+
+    def _table(self, key: tuple[float, ...]) -> np.ndarray:
+        """The responses at `positions` for p = key; the last one is kept."""
+        if self._tabled is None or self._tabled[0] != key:
+            at = positions(key[0], key[1]).tolist()
+            table = [[f(w, key) for w in at] for f in (self.law.q_up, self.law.q_down)]
+            self._tabled = key, np.array(table, dtype=np.float64)
+        return self._tabled[1]
+
+    def _likelihood(self, x: np.ndarray) -> tuple[float, float]:
+        bounds, r = self.ranges * (1 + x[4:6]), self.readings
+        table = self._table((*bounds.tolist(), *x[6:].tolist()))
+        return log_likelihood(  # type: ignore[no-any-return]
+            r.values, r.ups, r.starts, bounds, table, np.exp(x[:2]), np.exp(x[2:4]), self.additive,
+            self.hidden,
+        )  # fmt: skip
+
+    def _loss(self, x: np.ndarray) -> float:
+        try:
+            value = -self._likelihood(x)[0] / self.readings.pulses
+        except (ArithmeticError, ValueError):  # a law of the user's own, at numbers it cannot take
+            value = math.inf
+        return value if math.isfinite(value) else 1e6
+
+    def step_error(self) -> float:
+        """Standard error of the larger step, as a share of it; NaN if it cannot be told.
+
+        From the curvature of the likelihood along the numbers that are not at a limit.
+        """
+        x, h = self._x, 1e-3
+        free = [
+            k
+            for k, (least, most) in enumerate(self._limits)
+            if (least is None or x[k] > least + 2 * h) and (most is None or x[k] < most - 2 * h)
+        ]
+        which, moves = int(np.argmax(self.steps)), h * np.eye(x.size)
+
+        def at(change: np.ndarray) -> float:
+            return self._likelihood(x + change)[0]
+
+        if which not in free:
+            return math.nan
+        curvature = np.empty((len(free), len(free)))
+        for row, i in enumerate(free):
+            for column, j in enumerate(free):
+                a, b = moves[i], moves[j]
+                curvature[row, column] = at(a - b) + at(b - a) - at(a + b) - at(-a - b)
+        variance = np.linalg.pinv(curvature / (4 * h * h))[free.index(which), free.index(which)]
+        return math.sqrt(variance) if variance > 0 else math.nan

@@ -1,0 +1,85 @@
+"""How likely readings are under a device law: an extended Kalman filter over pulses.
+
+The device's weight is hidden: a pulse moves it by the law's step, with cycle-to-cycle noise; a
+reading is the weight with read noise. Fitting steps between readings instead would take read noise
+for a response, since the same error makes one step larger and the next one smaller.
+
+References:
+    Särkkä, Bayesian Filtering and Smoothing (2013): Sec. 5.2, the filter; 12.3, its likelihood.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+_ROOT, _NORMAL = math.sqrt(2), math.sqrt(2 * math.pi)
+POINTS = 32  # of a response's table on either side of 0, so that kinks at halves are met
+
+
+def positions(low: float, high: float) -> np.ndarray:
+    """(2 POINTS + 1,) weights at which a response is tabled, from one bound to the other."""
+    side = np.arange(POINTS + 1) / POINTS
+    return np.concatenate([low * side[:0:-1], high * side])
+
+
+@njit(cache=True, nogil=True)
+def _clipped(mean, variance, low, high):
+    """Mean and variance of a normal number that hard bounds clip."""
+    deviation = math.sqrt(variance)
+    if low < mean - 6 * deviation and mean + 6 * deviation < high:
+        return mean, variance
+    a, b = (low - mean) / deviation, (high - mean) / deviation
+    below, above = 0.5 * math.erfc(-a / _ROOT), 0.5 * math.erfc(b / _ROOT)
+    inside = max(1.0 - below - above, 0.0)
+    at_a, at_b = math.exp(-a * a / 2) / _NORMAL, math.exp(-b * b / 2) / _NORMAL
+    # Moments of (X - mean) / deviation, clipped to [a, b].
+    first = a * below + b * above + at_a - at_b
+    second = a * a * below + b * b * above + inside
+    second += (a * at_a if below > 0 else 0.0) - (b * at_b if above > 0 else 0.0)
+    return mean + deviation * first, max(second - first * first, 0.0) * variance
+
+
+@njit(cache=True, nogil=True)
+def log_likelihood(readings, ups, starts, bounds, table, steps, noise, additive, hidden):
+    """Log-likelihood of a device's readings, and the sum of squared surprises.
+
+    Args:
+        readings: all trains one after the other, in weight units.
+        ups: direction of the pulse before each reading; not looked at where a train starts.
+        starts: (trains + 1,) where each begins.
+        bounds: (2,) w_min and w_max.
+        table: (2, 2 POINTS + 1) response up and down at `positions`.
+        steps: (2,) step up and down at w = 0.
+        noise: (2,) cycle-to-cycle, as a share of the step, and of a reading, in weight units.
+        additive: whether cycle-to-cycle noise scales with the step at 0, not with that at w.
+        hidden: filled with the estimated weight at each reading.
+    """
+    low, high, cycle, read = bounds[0], bounds[1], noise[0], noise[1] * noise[1]
+    total, surprise = 0.0, 0.0
+    for t in range(starts.size - 1):
+        first = starts[t]
+        w = min(max(readings[first], low), high)
+        hidden[first] = w
+        spread = read
+        for k in range(first + 1, starts[t + 1]):
+            side = 0 if ups[k] else 1
+            at = POINTS + (w / high if w > 0 else -w / low) * POINTS
+            cell = min(max(int(at), 0), 2 * POINTS - 1)
+            left, right = table[side, cell], table[side, cell + 1]
+            q = left + (right - left) * (at - cell)
+            slope = (right - left) * POINTS / (high if cell >= POINTS else -low)
+            step = steps[0] if ups[k] else -steps[1]
+            change = 1 + step * slope
+            deviation = cycle * step * (1.0 if additive else q)
+            spread = change * change * spread + deviation * deviation
+            moved, spread = _clipped(w + step * q, spread, low, high)
+            variance = spread + read
+            error = readings[k] - moved
+            total -= 0.5 * (math.log(2 * math.pi * variance) + error * error / variance)
+            surprise += error * error
+            gain = spread / variance
+            w = min(max(moved + gain * error, low), high)
+            spread = (1 - gain) * spread
+            hidden[k] = w
+    return total, surprise
