@@ -3,7 +3,8 @@
     python scripts/calibrate_plan.py RUNS_DIR
 
 Every method at every reference number of states: LeNet-5, `fashion-mnist-10k`, batch 16, 8 epochs,
-default spread, one seed; validation accuracy. Finished runs in RUNS_DIR are used again.
+default spread, one seed; validation accuracy. Finished runs of the same code in RUNS_DIR are used
+again.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from resitile.devices import SoftBounds
 from resitile.experiments import config as configs
+from resitile.experiments import own_code
 from resitile.experiments.plan_choices import choices
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
@@ -35,7 +37,8 @@ def main() -> None:
         content = {"name": name, **common, **tables}
         content["train"] = {**content["train"], "threads": 1}
         config = configs.parse(content)
-        found = run(config, runs, resume=RunFolder(runs / name).exists, test=False)
+        config = config.model_copy(update={"name": f"{name}-{own_code.stamp(config)}"})
+        found = run(config, runs, resume=RunFolder(runs / config.name).exists, test=False)
         print(name, found["val_accuracy"], flush=True)
         return float(found["val_accuracy"])
 

@@ -5,10 +5,10 @@
 Three tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
 with one linear layer, 4,000 images in mini-batches of 8, narrow devices of 15 states that are
 steeper up than down; and three linear layers, 8,000 images in mini-batches of 10 (a quarter of them
-for validation), devices of 20 states with linear steps. The third was first run when the planner
-was finished. For each 20 runs and more, every method of the planner with its steps and
-variants with half and double the learning rate. Compares the recommendation, predicted and after
-three and six runs, with the best run, without limits and with 4 kB of digital storage.
+for validation), devices of 20 states with linear steps. For each, with three seeds, 24 runs: every
+method of the planner with its steps, and variants with half and double the learning rate. Compares
+the recommendation, predicted and after three and six runs, with the best run, without limits and
+with 4 kB of digital storage. Finished runs of the same code in RUNS_DIR are used again.
 Writes results/plan/check.json.
 """
 
@@ -25,6 +25,7 @@ from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 
 MEASURED = (3, 6)
+SEEDS = (0, 1, 2)  # of training and of the images held back
 TASKS = {
     "perceptron": Question(
         {"name": "soft_bounds", "states": 7, "variation": {"cycle": 0.5, "dw_min": 0.3}},
@@ -56,9 +57,9 @@ def factors(key: str) -> tuple[float, ...]:
 
 def scores(question: Question, choice: Choice, runs: Path) -> dict[str, Any]:
     """What a run reaches on validation and test images."""
-    config = question.run(choice, f"{choice.method}-lr{choice.factor:g}")
+    config = question.run(choice)
     done = run(config, runs, resume=RunFolder(runs / config.name).exists)
-    found = {"key": choice.method, "factor": choice.factor}
+    found = {"key": choice.method, "factor": choice.factor, "run": config.name}
     found |= {"validation": done["val_accuracy"], "test": done["test_accuracy"]}
     print(config.name, found, flush=True)
     return found
@@ -95,24 +96,45 @@ def compared(
     }
 
 
+def checked(question: Question, runs: Path) -> dict[str, Any]:
+    """The grid and all recommendations of one task with one seed."""
+    grid, digital = grid_of(question, runs), scores(question, question.digital, runs)
+    cases = {}
+    for case, limits in LIMITS.items():
+        asked = dataclasses.replace(question, limits=limits)
+        plans = {"predicted": asked.answer(digital=digital["validation"])}
+        for count in MEASURED:
+            plans[f"measured {count}"] = answer_by_runs(asked, count, runs / "measured")
+        cases[case] = {key: compared(plan, grid, asked, runs) for key, plan in plans.items()}
+    return {"digital": digital, "grid": grid, "cases": cases}
+
+
 def main() -> None:
     """Run the grids and compare."""
-    record = {}
+    record: dict[str, Any] = {}
     for name, question in TASKS.items():
         runs = Path(sys.argv[1]) / name.replace(" ", "-")
-        grid, digital = grid_of(question, runs), scores(question, question.digital, runs)
-        cases = {}
-        for case, limits in LIMITS.items():
-            asked = dataclasses.replace(question, limits=limits)
-            plans = {"predicted": asked.answer(digital=digital["validation"])}
-            for count in MEASURED:
-                plans[f"measured {count}"] = answer_by_runs(asked, count, runs / "measured")
-            cases[case] = {key: compared(plan, grid, asked, runs) for key, plan in plans.items()}
-        record[name] = {"digital": digital, "runs": len(grid), "grid": grid, "cases": cases}
-        print(name, json.dumps(cases, indent=1), flush=True)
+        for seed in SEEDS:
+            found = checked(dataclasses.replace(question, seed=seed), runs)
+            record.setdefault(name, {})[f"seed {seed}"] = found
     out = Path(__file__).parent.parent / "results" / "plan" / "check.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=1) + "\n")
+    for name, seeds in record.items():
+        for case in LIMITS:
+            for plan in ("predicted", *(f"measured {count}" for count in MEASURED)):
+                print(name, case, plan, summary([s["cases"][case][plan] for s in seeds.values()]))
+
+
+def summary(cases: list[dict[str, Any]]) -> str:
+    """Points below the grid's best on validation and test images, and the ratio of latencies."""
+    parts = []
+    for case in cases:
+        lost = [100 * (case["best"][k] - case["recommended"][k]) for k in ("validation", "test")]
+        ratio = case["update_ns"] / case["best_update_ns"]
+        parts.append(f"{case['recommended']['key']} x{case['recommended']['factor']:g}: "
+                     f"{lost[0]:.1f} ({lost[1]:.1f}) points, {ratio:.2f} x latency")  # fmt: skip
+    return "; ".join(parts)
 
 
 if __name__ == "__main__":

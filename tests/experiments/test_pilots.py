@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import resitile as rt
 from resitile.cli import app
-from resitile.errors import ConfigError
-from resitile.experiments import config, pilots
+from resitile.errors import ConfigError, UpdateError
+from resitile.experiments import config, own_code, pilots
 from resitile.experiments.pilots import Question, answer_by_runs, most_promising
-from resitile.experiments.plan import Limits, plan, promising
+from resitile.experiments.plan import Limits, plan, promising, rule_of
 from resitile.experiments.plan import best as best_of
 from resitile.experiments.plan_choices import choices
 from resitile.models.lenet5 import LeNet5
@@ -59,7 +60,8 @@ def rows_of(*entries: tuple[str, float, float, bool], close: float = 0.005) -> d
         made.append(
             {
                 "key": key, "method": method, "factor": float(factor or 1), "accuracy": accuracy,
-                "update_ns": ns, "area_mm2": 1.0, "measured_accuracy": accuracy if tried else None,
+                "update_ns": ns, "area_mm2": 1.0, "most": math.inf,
+                "measured_accuracy": accuracy if tried else None,
                 "breaks": ["accuracy"] if accuracy < 0.8 else [],
             }
         )  # fmt: skip
@@ -74,6 +76,10 @@ def test_what_is_measured_next_to_reach_an_accuracy() -> None:
     assert most_promising(enough, least) is None
     low = rows_of(("a", 0.7, 20, True), ("b", 0.75, 30, False), ("c", 0.79, 10, False))
     assert most_promising(low, least) == "c"
+    only = rows_of(("a", 0.79, 20, True), ("b", 0.805, 90, False), ("c", 0.6, 10, False))
+    assert most_promising(only, least) == "b"  # slower and hardly better, but it would do
+    none = rows_of(("a", 0.79, 20, True), ("c", 0.6, 10, False))
+    assert most_promising(none, least) == "a-x0.5"
 
 
 def test_what_is_measured_next_to_be_the_best() -> None:
@@ -95,6 +101,15 @@ def test_what_is_measured_next_to_be_the_best() -> None:
     ladder = rows_of(a, *fast, ("e-x2", 0.8, 10, True), close=0.02)
     assert most_promising(ladder, free) == "f"  # only since all rates were tried
     assert most_promising(rows_of(a, *fast, close=0.02), free) == "e-x2"
+    # As fast and smaller: `plan` would recommend it, so it is tried.
+    level = rows_of(("g", 0.9, 20, True), ("h", 0.899, 20, False))
+    level["choices"][1]["area_mm2"] = 0.5
+    assert most_promising(level, free) == "h"
+    level["choices"][1]["area_mm2"] = 2.0
+    assert most_promising(level, free) == "g-x0.5"
+    bounded = rows_of(a, half, worse)
+    bounded["choices"][0]["most"] = 1.5
+    assert most_promising(bounded, free) == "b"  # there is no rate twice as high
     broken = rows_of(("a", 0.9, 1, False))
     broken["choices"][0]["breaks"] = ["update_ns"]
     assert most_promising(broken, free) is None
@@ -121,9 +136,91 @@ def test_choices_with_another_learning_rate() -> None:
     assert half.name.startswith(f"{key}-")
     assert half.hash != full.hash
     assert question.choice(key).at_rate(1.0) == question.choice("mixed_precision").at_rate(1.0)
+    for same in ("mixed_precision-x1", "mixed_precision-x0.50", "mixed_precision-x.5"):
+        with pytest.raises(ConfigError, match=r"write the choice .* as 'mixed_precision"):
+            found(measured={same: 0.5})
+    for impossible in (85.0, -0.1, math.nan):
+        with pytest.raises(ConfigError, match=r"mixed_precision must lie in \[0, 1\]"):
+            found(measured={"mixed_precision": impossible})
     for wrong in ("mixed_precision-xhalf", "mixed_precision-x0", "mixed-x2", "mixed_precisoin"):
         with pytest.raises(ConfigError, match="no choice"):
             found(measured={wrong: 0.5})
+
+
+def test_another_rate_moves_the_tiles_otherwise() -> None:
+    """Of every choice, where the tiles' steps are not the optimizer's rate as well."""
+    torch.manual_seed(0)
+    images, labels = torch.randn(40, 8, 12), torch.randint(3, (40, 8))
+    for choice in choices(DEVICE, 16, 2000):
+        made = []
+        for factor in (1.0, 0.5):
+            rule = rule_of(choice.at_rate(factor), DEVICE, 2000)
+            layer = rt.nn.AnalogLinear(12, 3, bias=False, algorithm=rule, scale="auto", seed=1)
+            optimizer = rt.AnalogSGD(layer.parameters(), lr=choice.at_rate(factor).lr)
+            for x, y in zip(images, labels, strict=True):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(layer(x), y).backward()
+                optimizer.step()
+            made.append(layer.tiles.clone())
+        if choice.kind != "gated_residual_learning":  # it decides too rarely here
+            assert not torch.equal(*made), choice.key
+        assert choice.at_rate(0.5).at_rate(1.0) == choice
+    cascade = next(c for c in choices(DEVICE, 16, 2000) if c.measure_first)
+    assert cascade.most == cascade.algorithm["pass_steps"] == 2000 / 640
+    assert cascade.at_rate(0.25).algorithm["pass_steps"] == 4 * 2000 / 640
+    with pytest.raises(ConfigError, match=r"at most 3\.125 times the planner's, got 4 times"):
+        cascade.at_rate(4.0)
+
+
+def test_a_run_that_diverges_counts_as_guessing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[str, float]] = []
+
+    def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
+        tried.append((config.name.rsplit("-", 1)[0], config.optimizer.lr))
+        if tried[-1][0] == "mixed_precision" or tried[-1] == ("digital", 0.1):
+            raise UpdateError("the loss became nan")
+        return {"val_accuracy": 0.8}
+
+    monkeypatch.setattr(pilots, "run", run)
+    out = tmp_path / "mine.toml"
+    command = ["plan", "--states", "4", "--measure", "2", "-o", str(out)]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert tried[:3] == [("digital", 0.1), ("digital-x0.5", 0.05), ("mixed_precision", 1.6)]
+    (line,) = [line for line in done.output.splitlines() if line.startswith("MP ")]
+    assert line.split()[-1] == "diverged"
+    assert config.load(out).algorithm.path != "mixed_precision"
+
+    def worse(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
+        raise UpdateError("the loss became nan")
+
+    monkeypatch.setattr(pilots, "run", worse)
+    question = Question({"name": "soft_bounds"}, {"name": "fashion-mnist-10k", "batch_size": 16},
+                        "lenet5", 1)  # fmt: skip
+    with pytest.raises(ConfigError, match=r"lr 0\.0125\) learns nothing .* became infinite"):
+        answer_by_runs(question, 1, tmp_path)
+
+
+def test_runs_of_other_code_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    question = Question({"name": "soft_bounds"}, {"name": "fashion-mnist-10k", "batch_size": 16},
+                        "lenet5", 1)  # fmt: skip
+    name = question.run(question.digital).name
+    assert name == question.run(question.digital).name
+    assert name != dataclasses.replace(question, seed=1).run(question.digital).name
+    monkeypatch.setattr(own_code, "_sources", lambda: "another version")
+    other = question.run(question.digital).name
+    assert other != name
+    monkeypatch.setattr(own_code, "digests", lambda config: {"my:Net": "edited"})
+    assert question.run(question.digital).name not in (name, other)
+
+
+def test_what_guessing_reaches() -> None:
+    question = Question({"name": "soft_bounds"}, {"name": "fashion-mnist-10k", "batch_size": 16},
+                        "lenet5", 1)  # fmt: skip
+    assert len(question.task.validation) == 1000
+    assert question.guessing == pytest.approx(0.1 + math.sqrt(0.1 * 0.9 / 1000), abs=0.002)
 
 
 def test_what_images_cannot_tell_apart_is_decided_by_cost() -> None:

@@ -63,7 +63,7 @@ def plan(
     ] = None,
     max_area_mm2: Annotated[float | None, unset("Largest area of all tiles, mm2.", min=0)] = None,
     min_accuracy: Annotated[
-        float | None, unset("Least predicted accuracy, 0 to 1.", min=0, max=1)
+        float | None, unset("Least accuracy, measured or else predicted, 0 to 1.", min=0, max=1)
     ] = None,
     measure: Annotated[
         int,
@@ -173,13 +173,13 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     """The table and what to know about it."""
     from resitile import devices
     from resitile.cli.output import print_table, say
-    from resitile.experiments.plan import chance, promising, reference_range
+    from resitile.experiments.plan import promising, reference_range
 
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
     titles += ["area", ""]
     expendable = ["floor", "area", "energy", "gamma", "storage"]
     some = any(row["measured_accuracy"] is not None for row in found["choices"])
-    rows = [_shown(row, row["key"] == found["recommended"], some) for row in found["choices"]]
+    rows = [_shown(row, _remark(row, found, some)) for row in found["choices"]]
     if not some:
         k = titles.index("measured")
         titles, *rows = (line[:k] + line[k + 1 :] for line in (titles, *rows))
@@ -190,7 +190,7 @@ def _print(found: dict[str, Any], question: "Question") -> None:
             f"{found['digital_accuracy']:.1%}; {100 * found['close']:.1f} points count as equal"
         )
         chosen = next((r for r in found["choices"] if r["key"] == found["recommended"]), None)
-        if chosen is not None and chosen["accuracy"] <= chance() + found["close"]:
+        if chosen is not None and chosen["accuracy"] <= found["guessing"]:
             say(
                 f"{chosen['label']} learnt nothing ({chosen['accuracy']:.1%}): give a larger "
                 "--measure or more --epochs before you use the run"
@@ -204,8 +204,8 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     device = question.made_device
     if type(device) is not devices.SoftBounds:
         say(
-            f"predicted as for soft bounds of {device.states:g} states: what q_up and q_down look "
-            "like does not enter predictions, only runs (--measure 6)"
+            f"predicted as for soft bounds of {found['effective_states']:.3g} states: what q_up "
+            "and q_down look like does not enter predictions, only runs (--measure 6)"
         )
     low, high = reference_range()
     if not low <= found["effective_states"] <= high:
@@ -215,7 +215,7 @@ def _print(found: dict[str, Any], question: "Question") -> None:
         )
 
 
-def _shown(row: dict[str, Any], chosen: bool, some: bool) -> list[str]:
+def _shown(row: dict[str, Any], remark: str) -> list[str]:
     return [
         row["label"],
         "-" if row["gamma"] is None else f"{row['gamma']:.2f}",
@@ -226,14 +226,18 @@ def _shown(row: dict[str, Any], chosen: bool, some: bool) -> list[str]:
         f"{row['storage_bytes'] / 1000:.4g} kB",
         f"{row['energy_nj']:.4g} nJ",
         f"{row['area_mm2']:.3g} mm2",
-        "<- recommended" if chosen else _why_not(row, some),
+        remark,
     ]
 
 
-def _why_not(row: dict[str, Any], some: bool) -> str:
-    """The limits that a choice breaks, as options; else whether it has to be measured first.
+def _remark(row: dict[str, Any], found: dict[str, Any], some: bool) -> str:
+    """Why a choice is recommended or not.
 
-    Where some were measured that holds for all of them, and says nothing.
+    Whether it has to be measured first is said where nothing was: else it holds for all.
     """
+    if row["key"] == found["recommended"]:
+        return "<- recommended"
     broken = ", ".join(_OPTIONS[name] for name in row["breaks"])
+    if row["key"] in found.get("diverged", ()):
+        return ", ".join(filter(None, ["diverged", broken]))
     return broken or ("only with --measure" if row["measure_first"] and not some else "")

@@ -1,5 +1,6 @@
 """Code of the user's own in a run (`module:Class`): has it changed since the run began?"""
 
+import functools
 import hashlib
 import importlib
 import json
@@ -46,3 +47,21 @@ def check(config: Config, folder: RunFolder) -> None:
             f"the file of {', '.join(changed)} has changed since {folder.path} was begun; train "
             "anew with --overwrite or under another name, or bring the file back"
         )
+
+
+def stamp(config: Config) -> str:
+    """Eight digits for what decides a run's result: its configuration and all code behind it."""
+    parts = [config.hash, _sources(), json.dumps(digests(config), sort_keys=True)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+@functools.cache
+def _sources() -> str:
+    """sha256 of the package's modules that training runs through."""
+    home, found = Path(__file__).parent.parent, hashlib.sha256()
+    for folder in ("algorithms", "data", "devices", "kernels", "models", "nn", "tiles"):
+        for path in sorted((home / folder).rglob("*.py")):
+            found.update(path.read_bytes())
+    found.update((home / "experiments" / "task.py").read_bytes())
+    found.update((home / "experiments" / "runner.py").read_bytes())
+    return found.hexdigest()

@@ -1,6 +1,8 @@
 """A plan for a task: the most promising choices are trained on it before one is recommended."""
 
 import dataclasses
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,11 +12,12 @@ from torch import nn
 
 from resitile import devices, models
 from resitile.devices import Device
-from resitile.errors import ConfigError, DataError
+from resitile.errors import ConfigError, DataError, UpdateError
 from resitile.experiments import config as configs
+from resitile.experiments import own_code
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
-from resitile.experiments.plan import Limits, best, chance, order, plan
+from resitile.experiments.plan import Limits, best, plan
 from resitile.experiments.plan_choices import Choice, choices, with_rates
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
@@ -36,6 +39,7 @@ class Question:
         steps: mini-batches of an epoch; None counts them in the data.
         limits: what the answer must keep to.
         threads: of runs; None is their default.
+        seed: of runs and of what they hold back for validation.
     """
 
     device: dict[str, Any]
@@ -45,6 +49,7 @@ class Question:
     steps: int | None = None
     limits: Limits = field(default_factory=Limits)
     threads: int | None = None
+    seed: int = 0
 
     @cached_property
     def made_device(self) -> Device:
@@ -81,6 +86,16 @@ class Question:
         """Digital training; its rate grows with the mini-batch from 16 to 64 images."""
         return dataclasses.replace(_DIGITAL, lr=_DIGITAL.lr * min(max(self.batch / 16, 1.0), 4.0))
 
+    @cached_property
+    def guessing(self) -> float:
+        """What naming the most frequent class reaches on the validation images, and an error more.
+
+        Accuracies up to that show that nothing was learnt.
+        """
+        labels = self.task.validation.labels
+        share = int(labels.bincount().max()) / len(labels)
+        return share + math.sqrt(share * (1 - share) / len(labels))
+
     @property
     def batch(self) -> int:
         """Images of a mini-batch."""
@@ -113,9 +128,12 @@ class Question:
             loss_of(made, images, self.model)
 
     def run(self, choice: Choice, name: str | None = None) -> Config:
-        """The run of a choice, called `name` or by its key and what decides its result."""
+        """The run of a choice, called `name` or by its key and what decides its result.
+
+        That is the configuration and all code, the user's own and this package's.
+        """
         content = {
-            "name": name or choice.key, "label": choice.label, "data": self.data,
+            "name": name or choice.key, "label": choice.label, "seed": self.seed, "data": self.data,
             "model": {"name": self.model}, **choice.tables(self.epochs),
         }  # fmt: skip
         if choice.method != _DIGITAL.method:
@@ -123,7 +141,9 @@ class Question:
         if self.threads is not None:
             content["train"]["threads"] = self.threads
         made = configs.parse(content)
-        return made if name else made.model_copy(update={"name": f"{choice.key}-{made.hash[:8]}"})
+        # Runs of another version of the package, or of changed code of the user's, are others.
+        stamp = own_code.stamp(made)
+        return made if name else made.model_copy(update={"name": f"{choice.key}-{stamp}"})
 
     def answer(
         self, measured: dict[str, float] | None = None, digital: float | None = None
@@ -147,8 +167,9 @@ def answer_by_runs(
     """The plan after the choices that promise most were trained, one after the other.
 
     What a run shows corrects the predictions of the others, and so decides what is tried next.
-    Accuracies are those on validation images after the last epoch, one seed each. Finished runs
-    with the same settings are used again and unfinished ones continued.
+    Accuracies are those on validation images after the last epoch, one seed each; that of a run
+    whose loss became infinite is that of guessing. Finished runs with the same settings and code
+    are used again and unfinished ones continued.
 
     Args:
         question: what is asked.
@@ -162,30 +183,51 @@ def answer_by_runs(
             nothing, so that there is nothing to compare with.
         Stopped: after Ctrl-C; the same call goes on.
     """
+    diverged: list[str] = []
 
-    def accuracy(choice: Choice) -> float:
+    def accuracy(choice: Choice) -> float | None:
+        """What a run reaches; None if its loss became infinite."""
         config = question.run(choice)
         resume = RunFolder(folder / config.name).exists
-        return float(
-            run(config, folder, resume=resume, observer=observer, test=False)["val_accuracy"]
-        )
+        try:
+            done = run(config, folder, resume=resume, observer=observer, test=False)
+        except UpdateError:
+            diverged.append(choice.key)
+            return None
+        return float(done["val_accuracy"])
 
-    measured: dict[str, float] = {}
     # What is wrong is refused before anything is trained.
+    measured: dict[str, float] = {}
     found = question.answer(measured, digital)
     question.check()
     if digital is None:
-        digital = accuracy(question.digital)
-        if digital <= chance():
-            raise ConfigError(
-                f"digital SGD (lr {question.digital.lr:g}) learns nothing in {question.epochs} "
-                f"epochs of {question.steps_per_epoch} steps: {digital:.1%} on validation images; "
-                "give it more epochs, or say what digital training reaches (digital_accuracy)"
-            )
+        digital = _digital(question, accuracy)
         found = question.answer(measured, digital)
     while len(measured) < count and (key := most_promising(found, question.limits)) is not None:
-        measured[key] = accuracy(question.choice(key))
+        got = accuracy(question.choice(key))
+        measured[key] = question.guessing if got is None else got
         found = question.answer(measured, digital)
+    return {**found, "guessing": question.guessing, "diverged": diverged}
+
+
+def _digital(question: Question, accuracy: Callable[[Choice], float | None]) -> float:
+    """What digital training reaches, at a lower rate if it diverges at the usual one.
+
+    Raises:
+        ConfigError: if it learns nothing.
+    """
+    for factor in (1.0, 0.5, 0.25, 0.125):
+        choice = question.digital.at_rate(factor)
+        if (found := accuracy(choice)) is not None:
+            break
+    if found is None or found <= question.guessing:
+        shown = "its loss became infinite" if found is None else f"{found:.1%} on validation images"
+        raise ConfigError(
+            f"digital SGD (lr {choice.lr:g}) learns nothing in {question.epochs} epochs of "
+            f"{question.steps_per_epoch} steps: {shown}, and {question.guessing:.1%} may be by "
+            "guessing; give it more epochs, or say what digital training reaches "
+            "(--digital-accuracy)"
+        )
     return found
 
 
@@ -193,7 +235,8 @@ def most_promising(found: dict[str, Any], limits: Limits) -> str | None:
     """What to measure next; None if nothing else can become the recommended choice.
 
     It is the best by the rule of `plan` of those that would be recommended if their predictions
-    came true. If there are none, the recommended choice is tried with half and twice its learning
+    came true (or, where none reaches the least accuracy, that come nearer to it). If there are
+    none, the recommended choice is tried with half and twice its learning
     rate, as long as that leads to something better; then, since predictions are good to some
     points, what is predicted to be the best of the others.
     Where a least accuracy was reached, only faster choices come into question.
@@ -206,21 +249,18 @@ def most_promising(found: dict[str, Any], limits: Limits) -> str | None:
         fastest = min(row["update_ns"] for row in reached)
         return best([row for row in new if row["update_ns"] < fastest], limits)
     if tried:
-        most = max(row["accuracy"] for row in tried)
-        free = [row for row in tried if row["accuracy"] >= most - found["close"]]
-        top = min(free, key=order)
-        better = [row for row in new if _wins(row, top, most, found["close"])]
+        close = found["close"]
+        better = [row for row in new if best([*tried, row], limits, close) == row["key"]]
+        if not better and limits.accuracy is not None:  # out of reach; but it may come nearer
+            most = max(row["accuracy"] for row in tried)
+            better = [row for row in new if row["accuracy"] > most + close]
         if better:
             return _best_of(better, limits)
+        key = best(tried, limits, close) or max(tried, key=lambda row: row["accuracy"])["key"]
+        top = next(row for row in tried if row["key"] == key)
         if (rate := _another_rate(top, tried)) is not None:
             return rate
     return _best_of(new, limits)
-
-
-def _wins(row: dict[str, Any], top: dict[str, Any], most: float, close: float) -> bool:
-    """Whether a choice would be recommended instead of `top` if its prediction came true."""
-    faster = row["update_ns"] < top["update_ns"] and row["accuracy"] >= most - close
-    return bool(faster or row["accuracy"] > top["accuracy"] + close)
 
 
 def _best_of(rows: list[dict[str, Any]], limits: Limits) -> str | None:
@@ -231,9 +271,9 @@ def _best_of(rows: list[dict[str, Any]], limits: Limits) -> str | None:
 
 
 def _another_rate(row: dict[str, Any], tried: list[dict[str, Any]]) -> str | None:
-    """The key of a measured choice with half or twice its rate; None if both were measured."""
+    """The key of a measured choice with half or twice its rate; None if there is none to try."""
     known = {other["factor"] for other in tried if other["method"] == row["method"]}
     for factor in (row["factor"] / 2, row["factor"] * 2):
-        if factor not in known and _LEAST_RATE <= factor <= 1 / _LEAST_RATE:
+        if factor not in known and _LEAST_RATE <= factor <= min(1 / _LEAST_RATE, row["most"]):
             return f"{row['method']}-x{factor:g}"
     return None

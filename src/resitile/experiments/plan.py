@@ -40,7 +40,7 @@ class Limits:
         storage_bytes: digital storage, byte.
         energy_nj: energy of forward, backward and update per sample, nJ.
         area_mm2: area of all tiles, mm^2.
-        accuracy: least predicted accuracy, in [0, 1].
+        accuracy: least accuracy, measured or else predicted, in [0, 1].
     """
 
     update_ns: float | None = None
@@ -155,11 +155,11 @@ def plan(
         primitives: as for `resitile.estimate_cost`.
 
     Returns:
-        `choices`: per choice key, factor of its learning rate, label, gamma, predicted and measured
-        accuracy (None if it was not tried), `accuracy` (the measured one, else the predicted),
-        floor, cost figures, what limit it breaks, and whether it must be measured before it is
-        recommended; `recommended`: the key, None if there is none; `close`: accuracies that near
-        one another count as equal; `effective_states`.
+        `choices`: per choice key, factor of its learning rate and the most that can be, label,
+        gamma, predicted and measured accuracy (None if it was not tried), `accuracy` (the measured
+        one, else the predicted), floor, cost figures, what limit it breaks, and whether it must be
+        measured before it is recommended; `recommended`: the key, None if there is none; `close`:
+        accuracies that near one another count as equal; `effective_states`.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -170,6 +170,9 @@ def plan(
     least = chance()
     if not least < digital <= 1:
         raise ConfigError(f"digital_accuracy must lie in ({least}, 1], got {digital}")
+    for key, got in measured.items():
+        if not 0 <= got <= 1:
+            raise ConfigError(f"the measured accuracy of {key} must lie in [0, 1], got {got}")
     states = effective_states(device)
     offered = choices(device, batch, steps_per_epoch)
     methods = [choice.key for choice in offered]
@@ -192,6 +195,7 @@ def plan(
             "key": choice.key,
             "method": choice.method,
             "factor": choice.factor,
+            "most": choice.most,
             "kind": choice.kind,
             "label": choice.label,
             "tiles": rule.count,

@@ -1,6 +1,7 @@
 """The methods that a plan chooses from, with step sizes set from the device."""
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,9 @@ _DECISIONS = 10  # about a device, in an epoch: what was tuned on full data and 
 _STAGE = 3  # epochs for which a gated tile of the weight is trained before the next
 _TT_V2_STEPS = 3375  # mini-batches of an epoch for which its buffer was tuned
 _RATE = "-x"  # between a method and the factor of its learning rate
-_LARGEST = 32  # mini-batch up to which rates grow; those of larger ones diverge or gain nothing
-_CASCADE_STAGE = 2  # the same of a cascade
-_CASCADE_DECISIONS = 40  # about a device, in an epoch: as `_DECISIONS`
+_LARGEST = 32  # mini-batch up to which optimizers' rates grow: MP at twice that learnt nothing
+_CASCADE_STAGE = 2  # as `_STAGE`, of a cascade
+_CASCADE_DECISIONS = 40  # as `_DECISIONS`, of a cascade
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,9 @@ class Choice:
         measure_first: what it gains depends on the task so much that it is recommended only where
             a run has shown it.
         factor: the learning rate, as a multiple of the one that the planner sets.
+        moves: settings of the algorithm that change with the rate, and the power of its factor:
+            what sets the steps of the tiles where that is not the optimizer's rate.
+        most: largest factor that there is.
     """
 
     method: str
@@ -40,6 +44,8 @@ class Choice:
     lr: float
     measure_first: bool = False
     factor: float = 1.0
+    moves: tuple[tuple[str, int], ...] = ()
+    most: float = math.inf
 
     @property
     def key(self) -> str:
@@ -57,11 +63,27 @@ class Choice:
         return self.method.rsplit("-", 1)[0]
 
     def at_rate(self, factor: float) -> "Choice":
-        """The same with another learning rate, `factor` times the planner's."""
-        return dataclasses.replace(self, factor=factor, lr=self.lr / self.factor * factor)
+        """The same with another learning rate, `factor` times the planner's.
+
+        Raises:
+            ConfigError: if it cannot be that large.
+        """
+        if not 0 < factor <= self.most:
+            raise ConfigError(
+                f"the rate of {self.method} can be at most {self.most:g} times the planner's, "
+                f"got {factor:g} times"
+            )
+        change = factor / self.factor
+        moved = {name: self.algorithm[name] * change**power for name, power in self.moves}
+        return dataclasses.replace(
+            self, factor=factor, lr=self.lr * change, algorithm={**self.algorithm, **moved}
+        )
 
     def tables(self, epochs: int) -> dict[str, Any]:
-        """`[algorithm]`, `[optimizer]` and `[train]`; the rate is halved after each third."""
+        """`[algorithm]`, `[optimizer]` and `[train]`; rates are halved every `epochs` // 3 epochs.
+
+        That is the optimizer's rate: steps that an algorithm sets itself stay as they are.
+        """
         decay_every = max(1, epochs // 3)
         return {
             "algorithm": self.algorithm,
@@ -77,7 +99,8 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
     reach 1. Output scales are set by the reach, so steps are shares of it. Gradients are those of
     the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also with the
     number of states, since its noise is that of its pulses. Where digital numbers hold the weight's
-    change (MP, TT-v2) rates stop growing at 32 images: MP at twice that of 32 learnt nothing. What
+    change (MP, TT-v2) the optimizer's rate stops growing at 32 images: MP at twice that of 32
+    learnt nothing. What
     decides about a device after some evidence does so as often an epoch as it was tuned to: the
     gated method ten times, a cascade forty times at most, TT-v2 by the rate of its buffer, which
     counts in pulses: finer devices have smaller ones.
@@ -101,7 +124,7 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
                 "name": "residual_learning", "tiles": tiles, "gamma": "auto", "schedule": "auto",
                 "fast_lr": 1.0 * share, "transfer_lr": 0.1,
             },
-            0.1 * batch / 16,
+            0.1 * batch / 16, moves=(("fast_lr", 1),),
         )
         for tiles in TILES
     ]  # fmt: skip
@@ -116,14 +139,15 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
         )
         for tiles in GATED
     ]  # fmt: skip
+    # A cascade moves a device by whole pulses whatever the rate; it is as fast as its passes.
+    pass_steps = min(max(steps_per_epoch / (_CASCADE_DECISIONS * 4**2), 1.0), 5.0)
     cascaded = Choice(
         "cascaded_residual_learning-10", "cascaded MT-RL, 10 tiles",
         {
             "name": "cascaded_residual_learning", "weight_tiles": 3, "levels": [3, 3], "passes": 4,
-            "pass_steps": min(max(steps_per_epoch / (_CASCADE_DECISIONS * 4**2), 1.0), 5.0),
-            "stage_steps": _CASCADE_STAGE * steps_per_epoch,
+            "pass_steps": pass_steps, "stage_steps": _CASCADE_STAGE * steps_per_epoch,
         },
-        0.1, measure_first=True,
+        0.1, measure_first=True, moves=(("pass_steps", -1),), most=pass_steps,
     )  # fmt: skip
     buffered = Choice(
         "tiki_taka_v2", "TT-v2",
@@ -152,6 +176,9 @@ def with_rates(offered: list[Choice], keys: Iterable[str]) -> list[Choice]:
         if key not in made:
             if method not in made or not factor.replace(".", "", 1).isdigit() or not float(factor):
                 raise ConfigError(f"no choice {key!r}; {did_you_mean(key, list(made))}")
-            made[key] = made[method].at_rate(float(factor))
+            other = made[method].at_rate(float(factor))
+            if other.key != key:
+                raise ConfigError(f"write the choice {key!r} as {other.key!r}")
+            made[key] = other
     methods = [choice.key for choice in offered]
     return sorted(made.values(), key=lambda c: (methods.index(c.method), c.factor))
