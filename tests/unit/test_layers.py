@@ -52,7 +52,7 @@ def twin(layer) -> nn.Module:
 
 
 def compare(layer, x: torch.Tensor) -> None:
-    plain = twin(layer)
+    plain, owner = twin(layer), rt.AnalogSGD(layer.parameters())
     a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
     ya, yb = layer(a), plain(b)
     torch.testing.assert_close(ya, yb, rtol=1e-5, atol=1e-6)
@@ -63,7 +63,7 @@ def compare(layer, x: torch.Tensor) -> None:
     if plain.bias is not None:
         torch.testing.assert_close(layer.bias.grad, plain.bias.grad, rtol=1e-5, atol=1e-5)
     assert layer.weight.grad is None
-    layer.zero_grad()
+    owner.zero_grad()
 
 
 @pytest.mark.parametrize("shape", [(5,), (3, 5), (2, 3, 5)])
@@ -167,6 +167,12 @@ class TestPrecision:
             with pytest.raises(ConfigError, match="analog weights are float32"):
                 change()
         assert model[0].weight.dtype == torch.float32
+
+    @pytest.mark.parametrize("dtype", [torch.int64, torch.bool, torch.complex64])
+    def test_inputs_that_are_no_real_numbers_are_refused(self, dtype):
+        layer = AnalogLinear(5, 4, algorithm=RULE, seed=0)
+        with pytest.raises(ConfigError, match=f"takes real floating-point numbers, got {dtype}"):
+            layer(torch.ones(2, 5).to(dtype))
 
     def test_memory_format(self):
         model = nn.Sequential(AnalogConv2d(3, 4, 3, algorithm=RULE, seed=0))
@@ -341,6 +347,40 @@ class TestConvert:
         model = nn.Sequential(nn.MultiheadAttention(4, 2), nn.Linear(4, 4))
         with pytest.raises(ConfigError, match="MultiheadAttention"):
             rt.convert(model, FOUR)
+
+    def test_tied_biases_are_named(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+        model[1].bias = model[0].bias
+        with pytest.raises(ConfigError, match=r"bias of layer '0' is tied \(0\.bias, 1\.bias\)"):
+            rt.convert(model, RULE)
+
+    def test_weights_that_are_computed_or_not_real_are_named(self):
+        from torch.nn.utils import prune, spectral_norm
+
+        for layer in (spectral_norm(nn.Linear(3, 3)), prune.identity(nn.Linear(3, 3), "weight")):
+            with pytest.raises(ConfigError, match=r"weight of layer '0' is .*(computed|no param)"):
+                rt.convert(nn.Sequential(layer), RULE)
+        with pytest.raises(ConfigError, match=r"layer '0' is torch\.complex64"):
+            rt.convert(nn.Sequential(nn.Linear(3, 3, dtype=torch.complex64)), RULE)
+
+    def test_hooks_stay(self):
+        model, seen = nn.Sequential(nn.Linear(3, 3)), []
+        model[0].register_forward_pre_hook(lambda *_: seen.append("before"))
+        handle = model[0].register_forward_hook(lambda *a: a[2] * 0)
+        model[0].register_full_backward_hook(lambda *_: seen.append("back"))
+        rt.convert(model, RULE)
+        x = torch.ones(2, 3, requires_grad=True)
+        out = model(x)
+        assert not out.any()
+        out.sum().backward()
+        assert seen == ["before", "back"]
+        handle.remove()
+        assert model(x).any()
+
+    @pytest.mark.parametrize("seed", [None, -1, 1.5, True, 2**70])
+    def test_impossible_seeds_of_a_model(self, seed):
+        with pytest.raises(ConfigError, match=r"seed must be a whole number in \[0, 2\*\*62\)"):
+            rt.convert(nn.Sequential(nn.Linear(3, 3)), RULE, seed=seed)
 
     def test_weights_beyond_the_range_leave_the_model_whole(self):
         model = net()

@@ -246,6 +246,56 @@ class TestRefusals:
         with pytest.raises(UpdateError, match=r"no optimizer owns.*AnalogSGD"):
             train(model, other, X[:2])
 
+    def test_zero_grad_of_a_model_that_nobody_owns_hides_nothing(self):
+        """A loop that trains nothing is told at its second step, whoever clears its gradients."""
+        model = network()
+        other = torch.optim.SGD(model.parameters(), lr=0.1)
+        model.zero_grad()
+        backward(model, X[0])
+        other.step()
+        model.zero_grad()
+        with pytest.raises(UpdateError, match=r"no optimizer owns.*made before convert\(\)"):
+            backward(model, X[1])
+        optimizer = sgd(model)  # from now on it is owned
+        optimizer.zero_grad()
+        train(model, optimizer, X[:2])
+        assert model[1].pulses.sum() > 0
+
+    def test_an_optimizer_that_was_copied_alone(self):
+        model = network()
+        alone = copy.deepcopy(sgd(model))
+        for call in (alone.zero_grad, alone.step):
+            with pytest.raises(UpdateError, match=r"copy\.deepcopy\(\(model, optimizer\)\)"):
+                call()
+
+    @pytest.mark.parametrize("reentrant", [False, True])
+    def test_gradients_of_inputs_alone_teach_the_tiles_nothing(self, reentrant):
+        """As in torch, where neither leaves a gradient in the weights."""
+        from torch.utils.checkpoint import checkpoint
+
+        made = []
+        for adversary in (False, True):
+            model = network()
+            optimizer = sgd(model)
+            optimizer.zero_grad()
+            if adversary:
+                x = X[0].clone().requires_grad_()
+                torch.autograd.grad(model(x).square().sum(), x)
+                model(x).square().sum().backward(inputs=[x])
+                assert x.grad is not None
+            start = X[0].clone().requires_grad_()
+            out = checkpoint(model, start, use_reentrant=True) if reentrant else model(start)
+            out.square().sum().backward()
+            optimizer.step()
+            made.append(model)
+        assert made[0][1].pulses.sum() > 0
+        assert same(*made)
+
+    def test_saliency_of_a_model_that_nobody_trains(self):
+        model, x = network(), X[0].clone().requires_grad_()
+        first, second = (torch.autograd.grad(model(x).sum(), x)[0] for _ in range(2))
+        assert torch.equal(first, second)
+
     def test_a_copied_optimizer_owns_the_copied_weights(self):
         model = network()
         optimizer = sgd(model)
@@ -342,6 +392,19 @@ class TestSavedStates:
         with pytest.raises(CheckpointError):
             model.load_state_dict(saved.state_dict())
         assert same(model, before)
+
+    def test_a_weight_that_its_tiles_do_not_hold_is_refused(self, trained):
+        state = copy.deepcopy(trained.state_dict())
+        fresh = network()
+        before = copy.deepcopy(fresh)
+        state["1.weight"] += 0.05
+        with pytest.raises(CheckpointError, match=r"'1' has a weight that its tiles do not hold"):
+            fresh.load_state_dict(state)
+        state = copy.deepcopy(trained.state_dict())
+        state["1.crosspoints"][0, 0, 0] = 100.0
+        with pytest.raises(CheckpointError, match=r"1 devices of tile 0 outside of their own"):
+            fresh.load_state_dict(state)
+        assert same(fresh, before)
 
     @pytest.mark.parametrize("strict", [True, False])
     def test_a_digital_state_does_not_slip_past_the_tiles(self, strict):

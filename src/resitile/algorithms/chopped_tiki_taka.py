@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
-from resitile.algorithms.parts import next_columns, release, send_pulses
+from resitile.algorithms.parts import MOST_COLUMNS, next_columns, release, send_pulses
 from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, PulseTrain, Vectors
@@ -77,7 +77,7 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka", title="c-TTv2"):
         if self.auto_momentum >= 1:
             raise ConfigError(f"auto_momentum must lie in [0, 1), got {self.auto_momentum}")
         check_number("bits", self.bits, 1, 32, whole=True)
-        check_number("columns", self.columns, 0, whole=True)
+        check_number("columns", self.columns, 0, MOST_COLUMNS, whole=True)
         flags = ("scale_transfer_lr", "random_chop", "forget_buffer", "auto_scale")
         for name in (*flags, "correct_gradient_magnitudes"):
             check_flag(name, getattr(self, name))

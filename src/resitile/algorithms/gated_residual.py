@@ -13,7 +13,7 @@ from resitile.algorithms.evidence import (
     remember,
     renewing_step,
 )
-from resitile.algorithms.parts import send_pulses
+from resitile.algorithms.parts import MOST_COLUMNS, send_pulses
 from resitile.cost import Layer, Work
 from resitile.devices import Device
 from resitile.tiles import Composite, Vectors
@@ -78,7 +78,7 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning", title="ga
         check_number(
             "weight_tiles", self.weight_tiles, 1, self.tiles - 2, whole=True, optional=True
         )
-        check_number("columns", self.columns, 1, whole=True)
+        check_number("columns", self.columns, 1, MOST_COLUMNS, whole=True)
         check_number("stage_steps", self.stage_steps, 1, whole=True)
         for name in ("gamma", "alarm"):
             check_number(name, getattr(self, name), 0, 1, open_ends=True)

@@ -7,6 +7,9 @@ import numpy as np
 from resitile.algorithms.base import State
 from resitile.tiles import Composite, PulseTrain
 
+# Of one transfer: far more than layers have, few enough that a step ends (Ctrl-C waits for it).
+MOST_COLUMNS = 100_000
+
 
 def next_columns(state: State, d_in: int, columns: int) -> Iterator[int]:
     """The columns whose turn it is, all of them for `columns` 0; moves the pointer `column`."""

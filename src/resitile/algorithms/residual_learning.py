@@ -8,6 +8,7 @@ import numpy as np
 
 from resitile.algorithms import adaptive_schedule, auto_schedule
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
+from resitile.algorithms.parts import MOST_COLUMNS
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
@@ -77,7 +78,7 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
         check_number("transfer_ratio", self.transfer_ratio, 1, whole=True)
         check_number("transfer_lr", self.transfer_lr)
         check_number("transfer_lr_growth", self.transfer_lr_growth)
-        check_number("columns", self.columns, 0, whole=True)
+        check_number("columns", self.columns, 0, MOST_COLUMNS, whole=True)
         check_flag("scale_transfer_lr", self.scale_transfer_lr)
         self._validate_schedule()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
-from resitile.algorithms.parts import next_columns
+from resitile.algorithms.parts import MOST_COLUMNS, next_columns
 from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
@@ -49,7 +49,7 @@ class TikiTaka(Algorithm, name="tiki_taka", title="TT-v1"):
         check_number("transfer_every", self.transfer_every, 1, whole=True)
         check_number("transfer_lr", self.transfer_lr)
         check_flag("scale_transfer_lr", self.scale_transfer_lr)
-        check_number("columns", self.columns, 0, whole=True)
+        check_number("columns", self.columns, 0, MOST_COLUMNS, whole=True)
 
     @property
     def count(self) -> int:

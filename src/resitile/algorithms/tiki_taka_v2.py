@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_flag, check_number
-from resitile.algorithms.parts import next_columns, release, send_pulses
+from resitile.algorithms.parts import MOST_COLUMNS, next_columns, release, send_pulses
 from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
@@ -61,7 +61,7 @@ class TikiTakaV2(Algorithm, name="tiki_taka_v2", title="TT-v2"):
             raise ConfigError("threshold must be above 0, got 0")
         check_number("momentum", self.momentum, 0, 1)
         check_flag("forget_buffer", self.forget_buffer)
-        check_number("columns", self.columns, 0, whole=True)
+        check_number("columns", self.columns, 0, MOST_COLUMNS, whole=True)
 
     @property
     def count(self) -> int:

@@ -12,12 +12,10 @@ from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.faults import check_crosspoints
-from resitile.nn.saved import check_state, fingerprint
+from resitile.nn.saved import PREFIX, check_state, composite_of, fingerprint
 from resitile.nn.scale import output_scale
 from resitile.nn.tape import AnalogWeight, Tape
-from resitile.tiles import Composite, Programmed, Tile, Vectors, program
-
-_STATE = "state_"  # prefix of the buffers that hold an algorithm's own state
+from resitile.tiles import Composite, Programmed, Vectors, program
 
 
 class AnalogModule(nn.Module):
@@ -61,8 +59,7 @@ class AnalogModule(nn.Module):
             )
         if seed is None:
             seed = int(torch.randint(2**62, (1,)).item())
-        if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**62:
-            raise ConfigError(f"seed must be a whole number in [0, 2**62), got {seed!r}")
+        check_seed(seed)
         start = self.weight.detach().to(torch.float32)
         d_out, d_in = start.shape[0], start[0].numel()
         self.algorithm = algorithm
@@ -77,7 +74,7 @@ class AnalogModule(nn.Module):
         self.register_buffer("wear", None)
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in algorithm.init((d_out, d_in)).items():
-            self.register_buffer(_STATE + name, torch.from_numpy(array))
+            self.register_buffer(PREFIX + name, torch.from_numpy(array))
         self.register_buffer("fingerprint", fingerprint(algorithm))
         self._fresh()
         self.program(start)
@@ -124,8 +121,8 @@ class AnalogModule(nn.Module):
     @property
     def state(self) -> dict[str, Tensor]:
         """The algorithm's own state by name: counters, pointers, buffers."""
-        start = len(_STATE)
-        return {n[start:]: b for n, b in self.named_buffers() if n.startswith(_STATE)}
+        start = len(PREFIX)
+        return {n[start:]: b for n, b in self.named_buffers() if n.startswith(PREFIX)}
 
     def count_wear(self) -> None:
         """Count, from now on, the pulses of every single device; it takes 4 bytes for each."""
@@ -150,23 +147,10 @@ class AnalogModule(nn.Module):
                 f"the tiles are on {self.crosspoints.device}; pulses run on the CPU only: "
                 'move the model back with model.to("cpu")'
             )
-        seed, device_seed = self.seeds.tolist()
-        tiles = [
-            Tile(device, stream(device_seed, n))
-            for n, device in enumerate(self.algorithm.devices())
-        ]
-        d_out, d_in = self.crosspoints.shape[:2]
-        composite = Composite(
-            tiles,
-            self.crosspoints.numpy(),
-            self.weight.detach().view(d_out, d_in).numpy(),
-            gamma=self.algorithm.ratio,
-            scale=float(self.scale.detach()),
-            seed=seed,
-            counts=self.counts.numpy(),
-            wear=None if self.wear is None else self.wear.numpy(),
-            visible=self.algorithm.visible,
-        )
+        composite = composite_of(
+            self.algorithm, self.crosspoints, self.weight, float(self.scale.detach()), self.seeds,
+            self.counts, self.wear,
+        )  # fmt: skip
         state = {name: buffer.numpy() for name, buffer in self.state.items()}
         self.tape.views = (where, composite, state)
         return composite, state
@@ -253,10 +237,15 @@ class AnalogModule(nn.Module):
 
     # State and moves
 
+    def held(self) -> dict[str, Tensor]:
+        """What says all about the tiles, by name, as it is saved."""
+        own = {**self._buffers, **self._parameters}
+        return {k: t for k, t in own.items() if t is not None and k not in ("wear", "bias")}
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        check_state(state_dict, prefix, self.algorithm)
+        check_state(state_dict, prefix, self.algorithm, self.held())
         if prefix + "wear" in state_dict:
             self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -297,3 +286,9 @@ def as_array(tensor: Tensor) -> np.ndarray:
     if tensor.dtype != torch.float32 or not tensor.is_contiguous():
         tensor = tensor.to(torch.float32).contiguous()
     return tensor.numpy()
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a seed that is no whole number in [0, 2**62)."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**62:
+        raise ConfigError(f"seed must be a whole number in [0, 2**62), got {seed!r}")

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule, as_array
-from resitile.nn.glue import finish, once
+from resitile.nn.glue import accumulates, finish, once
 from resitile.tiles import Vectors, patches
 
 
@@ -34,7 +34,7 @@ class _Conv(torch.autograd.Function):
             dx = layer.convolve_back(d, weight, x.shape[2:])
         if needs_b:
             db = d.sum([0, *range(2, d.dim())])
-        if needs_w:
+        if needs_w and accumulates(ctx):
             layer.tape.record(ctx.at, x, d)
         return dx, None, db, None
 

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrize
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
-from resitile.nn.analog import AnalogModule, analog_layers
+from resitile.nn.analog import AnalogModule, analog_layers, check_seed
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
 
@@ -21,6 +21,18 @@ _PAIRS: dict[type, type] = {
     nn.Conv2d: AnalogConv2d,
     nn.Conv3d: AnalogConv3d,
 }
+
+
+_HOOKS = (
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
 
 
 def convert(
@@ -53,8 +65,9 @@ def convert(
 
     Raises:
         ConfigError: if nothing would be converted, a pattern matches no module, or a layer's
-            weight is tied, parametrized or used by a module that bypasses its forward.
+            weight is tied, parametrized, not real or used by a module that bypasses its forward.
     """
+    check_seed(seed)
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
     _refuse(model, chosen)
     # All new layers are made before the first is put in place: an error leaves the model whole.
@@ -137,17 +150,28 @@ def _refuse(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
         if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
             raise ConfigError(f"layer {name!r} has a parametrized weight; remove it or exclude it")
         weight = layer.weight
-        if not isinstance(weight, nn.Parameter) or weight.is_meta or weight.device.type != "cpu":
-            where = getattr(weight, "device", "an unknown place")
+        if not isinstance(weight, nn.Parameter):
             raise ConfigError(
-                f"the weight of layer {name!r} is on {where}; move the model to the CPU first"
+                f"the weight of layer {name!r} is no parameter but computed before each forward "
+                "pass, as pruning and spectral_norm do; make that permanent or exclude the layer"
             )
-        shared = users[id(weight)]
-        if len(shared) > 1:
+        if not weight.is_floating_point():
             raise ConfigError(
-                f"the weight of layer {name!r} is tied ({', '.join(shared)}); tiles cannot be "
-                "shared with a digital parameter: untie or exclude it"
+                f"the weight of layer {name!r} is {weight.dtype}; tiles hold real numbers: "
+                "exclude the layer"
             )
+        if weight.is_meta or weight.device.type != "cpu":
+            raise ConfigError(
+                f"the weight of layer {name!r} is on {weight.device}; move the model to the CPU "
+                "first"
+            )
+        for what, parameter in (("weight", weight), ("bias", layer.bias)):
+            shared = users.get(id(parameter), [])
+            if len(shared) > 1:
+                raise ConfigError(
+                    f"the {what} of layer {name!r} is tied ({', '.join(shared)}); an analog layer "
+                    "has its own: untie or exclude it"
+                )
 
 
 def _analog(layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int) -> AnalogModule:
@@ -167,6 +191,8 @@ def _analog(layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int) -
     if layer.bias is not None:
         bias = layer.bias.detach().to(torch.float32).clone()
         new.bias = nn.Parameter(bias, requires_grad=layer.bias.requires_grad)
+    for hooks in _HOOKS:  # the same dictionaries, so that handles of hooks still remove them
+        setattr(new, hooks, getattr(layer, hooks))
     return new.train(layer.training)
 
 

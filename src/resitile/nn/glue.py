@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from resitile.errors import ConfigError
 from resitile.nn.analog import AnalogModule
 
 
@@ -24,6 +25,11 @@ def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Te
             return finish(layer, x, product)
     if kind is torch.float32 and "scale" not in parameters:  # the usual case
         return product(x, weight, bias, layer)
+    if not x.is_floating_point():
+        raise ConfigError(
+            f"an analog layer takes real floating-point numbers, got {kind}; convert them first, "
+            "as with x.float()"
+        )
     x = x.float()
     if "scale" not in parameters or not layer.scale.requires_grad:
         y = product(x, weight, bias, layer)
@@ -33,6 +39,24 @@ def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Te
         if bias is not None:
             y = y + bias.view(-1, *[1] * layer.spatial)
     return y.to(kind)
+
+
+_will_execute = getattr(torch._C, "_will_engine_execute_node", None)
+
+
+def accumulates(ctx: Any) -> bool:
+    """Whether this backward pass leaves a gradient in the weight, the function's second input.
+
+    `torch.autograd.grad(loss, images)` and `loss.backward(inputs=...)` without the weight leave
+    none, and then tiles learn nothing either. Torch has no public way to ask; without its private
+    one every pass counts.
+    """
+    if _will_execute is None:
+        return True
+    try:
+        return bool(_will_execute(ctx.next_functions[1][0]))
+    except RuntimeError as error:  # how it answers for a leaf in torch.autograd.grad()
+        return "autograd.grad()" not in str(error)
 
 
 def once(backward: Callable[..., Any]) -> Callable[..., Any]:

@@ -25,7 +25,7 @@ def install() -> None:
     def zero_grad(self: nn.Module, set_to_none: bool = True) -> None:
         plain_zero_grad(self, set_to_none)
         for layer in analog_layers(self).values():
-            layer.discard()
+            layer.tape.clear()
 
     @functools.wraps(plain_load)
     def load_state_dict(
@@ -37,7 +37,7 @@ def install() -> None:
                     "load_state_dict(assign=True) would take the tiles away from their weights; "
                     "load without assign"
                 )
-            check_state(state_dict, f"{name}." if name else "", layer.algorithm)
+            check_state(state_dict, f"{name}." if name else "", layer.algorithm, layer.held())
         return plain_load(self, state_dict, strict, assign)
 
     zero_grad._knows_analog = True  # type: ignore[attr-defined]

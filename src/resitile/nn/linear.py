@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule, as_array
-from resitile.nn.glue import finish, once
+from resitile.nn.glue import accumulates, finish, once
 from resitile.tiles import Vectors, rows
 
 
@@ -32,7 +32,7 @@ class _Linear(torch.autograd.Function):
             dx = d @ weight
         if needs_b:
             db = (d if d.dim() == 2 else d.reshape(-1, d.shape[-1])).sum(0)
-        if needs_w:
+        if needs_w and accumulates(ctx):
             ctx.layer.tape.record(ctx.at, x, d)
         return dx, None, db, None
 

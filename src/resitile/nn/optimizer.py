@@ -90,6 +90,7 @@ class AnalogSGD(torch.optim.SGD):
             # Of a copy, the layer may not be there yet; its backward then asks for an owner.
             if type(weight) is AnalogWeight and hasattr(weight, "layer"):
                 weight.layer.tape.owner = weakref.ref(self)
+                weight.layer.tape.lost = False
 
     def _layers(self) -> list[tuple[AnalogModule, float]]:
         """The analog layers with the learning rate of their group."""
@@ -99,7 +100,7 @@ class AnalogSGD(torch.optim.SGD):
             _check_lr(lr)
             _check_options(group)
             # By type: isinstance() asks the metaclass of torch's parameters, in Python.
-            found += [(w.layer, lr) for w in group["params"] if type(w) is AnalogWeight]
+            found += [(_layer_of(w), lr) for w in group["params"] if type(w) is AnalogWeight]
         return found
 
     @_plain_where_nobody_listens
@@ -138,13 +139,29 @@ class AnalogSGD(torch.optim.SGD):
         for group in self.param_groups:
             for parameter in group["params"]:
                 if type(parameter) is AnalogWeight:
-                    parameter.layer.discard()
+                    _layer_of(parameter).discard()
                 if plain:
                     parameter.grad = None
 
 
 # Bare of torch's wrappers: those of hooks must not run again, and `step` turns gradients off.
 _digital_step: Callable[[torch.optim.SGD], Any] = inspect.unwrap(torch.optim.SGD.step)
+
+
+def _layer_of(weight: AnalogWeight) -> AnalogModule:
+    """The layer of an analog weight.
+
+    Raises:
+        UpdateError: if it has none, as in a copy of the optimizer alone.
+    """
+    try:
+        return weight.layer
+    except AttributeError:
+        raise UpdateError(
+            "this optimizer holds analog weights without their layers, as one that was copied "
+            "alone does; copy it together with the model, copy.deepcopy((model, optimizer)), or "
+            "make it anew from model.parameters()"
+        ) from None
 
 
 def _check_lr(lr: float | Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What tells whether a saved state belongs to a layer: a fingerprint of device and algorithm."""
+"""Whether a saved state belongs to a layer, and is one that pulses can have left."""
 
 import hashlib
 import json
@@ -10,8 +10,12 @@ from torch import Tensor
 
 from resitile.algorithms import Algorithm
 from resitile.errors import CheckpointError
+from resitile.kernels.keys import stream
+from resitile.tiles import Composite, Tile
 
 _FORMAT = 2
+PREFIX = "state_"  # of the buffers that hold an algorithm's own state
+_ROUNDING = 1e-4  # of what tiles can hold: sums of float32 in another order
 
 
 def fingerprint(algorithm: Algorithm) -> Tensor:
@@ -20,10 +24,48 @@ def fingerprint(algorithm: Algorithm) -> Tensor:
     return torch.frombuffer(bytearray(hashlib.sha256(text.encode()).digest()), dtype=torch.uint8)
 
 
-def check_state(state_dict: Mapping[str, Any], prefix: str, algorithm: Algorithm) -> None:
-    """Raise CheckpointError unless the state under `prefix` is of a layer with this algorithm.
+def composite_of(
+    algorithm: Algorithm,
+    crosspoints: Tensor,
+    weight: Tensor,
+    scale: float,
+    seeds: Tensor,
+    counts: Tensor,
+    wear: Tensor | None,
+) -> Composite:
+    """The tiles and their weight as the algorithms see them: views of a layer's tensors."""
+    d_out, d_in = crosspoints.shape[:2]
+    seed, device_seed = seeds.tolist()
+    tiles = [Tile(device, stream(device_seed, n)) for n, device in enumerate(algorithm.devices())]
+    return Composite(
+        tiles,
+        crosspoints.numpy(),
+        weight.detach().view(d_out, d_in).numpy(),
+        gamma=algorithm.ratio,
+        scale=scale,
+        seed=seed,
+        counts=counts.numpy(),
+        wear=None if wear is None else wear.numpy(),
+        visible=algorithm.visible,
+    )
 
-    A state that holds nothing of the layer passes: torch's own check reports what is missing.
+
+def check_state(
+    state_dict: Mapping[str, Any], prefix: str, algorithm: Algorithm, own: Mapping[str, Tensor]
+) -> None:
+    """Refuse a state that is not of a layer with this algorithm, or that its tiles do not hold.
+
+    A state that lacks tensors of the layer, or has them in another shape, passes: torch's own check
+    reports those.
+
+    Args:
+        state_dict: of a whole model.
+        prefix: of the layer's entries in it.
+        algorithm: the layer's.
+        own: the layer's tensors by name.
+
+    Raises:
+        CheckpointError: if it does not fit.
     """
     name = prefix.rstrip(".") or "(model)"
     found = state_dict.get(prefix + "fingerprint")
@@ -38,4 +80,41 @@ def check_state(state_dict: Mapping[str, Any], prefix: str, algorithm: Algorithm
             f"the state of layer {name!r} was saved with another device or algorithm than "
             f"this model's {algorithm!r}; build the model as it was saved, or start from "
             "its weights with layer.program(...)"
+        )
+    found = {key: state_dict.get(prefix + key) for key in own}
+    if all(t is not None and t.shape == own[key].shape for key, t in found.items()):
+        _check_contents(
+            {key: t.detach().to("cpu", copy=True) for key, t in found.items()}, name, algorithm
+        )
+
+
+def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -> None:
+    """Refuse tiles beyond their devices' bounds, and a weight that is not that of the tiles."""
+    crosspoints, scale = state["crosspoints"].contiguous(), float(state["scale"])
+    weight = state["weight"].contiguous()
+    rest = {k.removeprefix(PREFIX): t.numpy() for k, t in state.items() if k.startswith(PREFIX)}
+    again = torch.empty_like(weight)
+    composite = composite_of(
+        algorithm, crosspoints, again, scale, state["seeds"], state["counts"], None
+    )
+    reach = 0.0
+    for n, tile in enumerate(composite.tiles):
+        bounds = tile.crosspoints(crosspoints.shape[:2])
+        low, high = (torch.from_numpy(bounds[key]) for key in ("w_min", "w_max"))
+        room = _ROUNDING * (tile.device.w_max - tile.device.w_min)
+        reach += abs(float(composite.coefficients[n])) * (tile.device.w_max - tile.device.w_min)
+        held = crosspoints[..., n]
+        beyond = int((~((held >= low - room) & (held <= high + room))).sum())
+        if beyond:
+            raise CheckpointError(
+                f"the state of layer {name!r} has {beyond} devices of tile {n} outside of their "
+                "own bounds: it is damaged or was edited"
+            )
+    algorithm.compose(composite, rest)
+    error = float((again - weight).abs().max()) if weight.numel() else 0.0
+    if not error <= _ROUNDING * reach:
+        raise CheckpointError(
+            f"the state of layer {name!r} has a weight that its tiles do not hold (off by "
+            f"{error:.3g}), as of averaged or edited weights; write such a weight with "
+            "layer.program(weight), or read it out with to_digital(model)"
         )

@@ -28,18 +28,20 @@ class Tape:
 
     Attributes:
         queue: (forward call, input, output gradient, the input's version) of each mini-batch.
+        lost: whether mini-batches were dropped that no optimizer had taken.
         owner: the AnalogSGD that will take the queue, as long as that lives.
         updates: steps taken so far.
         version: of the weight, as torch counts writes; pulses do not count.
         views: arrays over the layer's tensors, and where those lay.
     """
 
-    __slots__ = ("calls", "owner", "queue", "updates", "version", "views")
+    __slots__ = ("calls", "lost", "owner", "queue", "updates", "version", "views")
 
     def __init__(self, version: int) -> None:
         self.queue: list[tuple[int, Tensor, Tensor, int]] = []
         self.owner: weakref.ref[Any] | None = None
         self.calls = self.updates = 0
+        self.lost = False
         self.version = version
         self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
 
@@ -50,13 +52,24 @@ class Tape:
 
     def record(self, at: tuple[int, int], x: Tensor, d: Tensor) -> None:
         """Queue one mini-batch: input and output gradient of the forward call at `at`."""
-        if self.queue and (self.owner is None or self.owner() is None):
+        if (self.queue or self.lost) and not self.owned:
             raise UpdateError(
                 "a second backward pass reached analog weights that no optimizer owns: give "
                 "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "
-                "tiles), or freeze them with weight.requires_grad_(False)"
+                "tiles; one made before convert() or unpickled beside its model has other "
+                "weights: make it anew), or freeze them with weight.requires_grad_(False)"
             )
         self.queue.append((at[0], x.detach(), d.detach(), x._version))
+
+    @property
+    def owned(self) -> bool:
+        """Whether an AnalogSGD will take what is recorded."""
+        return self.owner is not None and self.owner() is not None
+
+    def clear(self) -> None:
+        """Drop what is recorded, as gradients are; what nobody owns is missed at the next."""
+        self.lost = self.lost or (bool(self.queue) and not self.owned)
+        self.queue.clear()
 
     def recorded(self, version: int) -> list[tuple[Tensor, Tensor]]:
         """Input and output gradient of the recorded mini-batches, in forward order.
