@@ -289,6 +289,8 @@ def test_the_command_measures_and_goes_on(tmp_path: Path, monkeypatch: pytest.Mo
         wanted = result["digital_accuracy"] if key == "digital" else measured[key]
         assert summary["val_accuracy"] == wanted
     assert config.load(out).algorithm.path in result["recommended"]
+    assert all(config.load(runs / "mine-measured" / n / "config.toml").train.threads == 1
+               for n in done)  # fmt: skip
     again = CliRunner().invoke(app, [*command, "--overwrite"])
     assert again.exit_code == 0, again.output
     assert json.loads(again.stdout) == result

@@ -291,6 +291,15 @@ def test_a_broken_limit_is_named_as_it_was_given(
     assert mixed.endswith("--max-latency-ns, --max-storage-kb")
 
 
+def test_limits_of_storage_are_thousands_of_bytes(tmp_path: Path) -> None:
+    """LeNet-5 takes 2,130 bytes with MT-RL: more than 2.1 kB, less than 2.1 times 1,024 bytes."""
+    for limit, allowed in (("2.1", False), ("2.14", True)):
+        command = ["plan", "--states", "4", "--steps-per-epoch", "500", "--max-storage-kb", limit]
+        done = CliRunner().invoke(app, [*command, "-o", str(tmp_path / f"a{limit}.toml"), "--json"])
+        row = row_of(json.loads(done.stdout), "residual_learning-6")
+        assert (row["breaks"] == []) is allowed
+
+
 def test_a_network_that_does_not_take_the_images_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,10 +315,11 @@ def test_a_network_that_does_not_take_the_images_is_refused(
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 2 or isinstance(done.exception, ConfigError)
     assert not out.exists()
-    # Without the images it cannot be told; with their number given, the plan can be made.
-    monkeypatch.setenv("RESITILE_DATA", str(tmp_path))
-    command += ["--data", "mnist", "--data-dir", str(tmp_path), "--steps-per-epoch", "100"]
-    assert CliRunner().invoke(app, command).exit_code == 0
+    # With their number given, the images are not looked for: they may not be there yet.
+    command += ["--data", "mnist", "--data-dir", str(tmp_path / "none")]
+    assert CliRunner().invoke(app, command).exit_code != 0
+    assert CliRunner().invoke(app, [*command, "--steps-per-epoch", "100"]).exit_code == 0
+    assert str(tmp_path / "none") in out.read_text()
 
 
 def test_what_predictions_leave_out_is_said(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 
 from resitile import devices, models
 from resitile.devices import Device
-from resitile.errors import ConfigError, DataError, UpdateError
+from resitile.errors import ConfigError, UpdateError
 from resitile.experiments import config as configs
 from resitile.experiments import own_code
 from resitile.experiments.config import Config
@@ -112,20 +112,16 @@ class Question:
         return next(c for c in with_rates(list(self.choices.values()), [key]) if c.key == key)
 
     def check(self) -> None:
-        """Refuse what no run could train; a network's images only where the data are there.
+        """Refuse what no run could train; the images are looked at unless `steps` spares them.
 
         Raises:
             ConfigError: if the network cannot be put on such devices, or does not take the images.
+            DataError: if the images are not there.
         """
         first = next(iter(self.choices.values()))
         made, _ = network(self.run(first), lambda: self.steps_per_epoch)
-        try:
-            images = self.task.train
-        except DataError:
-            if self.steps is None:
-                raise
-        else:
-            loss_of(made, images, self.model)
+        if self.steps is None:
+            loss_of(made, self.task.train, self.model)
 
     def run(self, choice: Choice, name: str | None = None) -> Config:
         """The run of a choice, called `name` or by its key and what decides its result.
