@@ -56,10 +56,15 @@ def scores(device: Device, seed: int) -> dict[str, Any]:
     step = max(device.step_up * device.q_up(zero, device.p),
                device.step_down * device.q_down(zero, device.p))  # fmt: skip
     return {
-        "true_states": (device.w_max - device.w_min) / step, "pulses": found.pulses, "law": found.device.name, "noise": found.device.cycle_noise,
-        "states": found.device.states, "states_error": best.step_error * found.device.states,
-        "cycle": spread["cycle"], "read": best.read_noise * found.unit,
-    }  # fmt: skip
+        "true_states": (device.w_max - device.w_min) / step,
+        "states": found.device.states,
+        "states_error": best.step_error * found.device.states,
+        "pulses": found.pulses,
+        "law": found.device.name,
+        "noise": found.device.cycle_noise,
+        "cycle": spread["cycle"],
+        "read": best.read_noise * found.unit,
+    }
 
 
 def main() -> None:
