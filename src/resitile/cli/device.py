@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json, Overwrite, device_table, picture_beside
+from resitile.cli.options import Json, Replace, device_table, picture_beside
 
 if TYPE_CHECKING:
     from resitile.fitting import Fitted
@@ -59,7 +59,7 @@ def plot(
     out: Annotated[Path, typer.Option("-o", "--out", help="The picture, .svg or .png.")] = Path(
         "device.svg"
     ),
-    overwrite: Overwrite = False,
+    overwrite: Replace = False,
 ) -> None:
     """Draw what a pulse does: staircases of single devices, and the nominal steps."""
     from resitile import devices
@@ -106,7 +106,7 @@ def fit(
             show_default=False,
         ),
     ] = None,
-    overwrite: Overwrite = False,
+    overwrite: Replace = False,
     as_json: Json = False,
 ) -> None:
     """Find the device law, its states, asymmetry and noise behind a measured pulse response.

@@ -38,6 +38,7 @@ class Format(enum.StrEnum):
 
 
 Form = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+Replace = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")]
 
 

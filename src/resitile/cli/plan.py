@@ -8,7 +8,7 @@ import typer
 from resitile.cli.options import (
     DataDir,
     Json,
-    Overwrite,
+    Replace,
     Threads,
     device_table,
     picture_beside,
@@ -73,7 +73,7 @@ def plan(
         ),
     ] = 0,
     out: Annotated[Path, typer.Option("-o", "--out", help="The run to write.")] = Path("plan.toml"),
-    overwrite: Overwrite = False,
+    overwrite: Replace = False,
     runs_dir: Annotated[
         Path | None,
         typer.Option(help="Folder that holds the measured runs; default runs.", show_default=False),
