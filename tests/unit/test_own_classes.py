@@ -1,0 +1,64 @@
+"""Laws, algorithms and modules of the user's own: what cannot work is refused where it stands."""
+
+import dataclasses
+import sys
+
+import pytest
+
+import resitile as rt
+from resitile import models
+from resitile.errors import ConfigError
+from tests.exact import SOFT
+
+
+def one(w, p):
+    return 1.0
+
+
+def law(annotations=None, up=one, **body):
+    """A law with fields of these types, and these defaults."""
+    functions = {"q_up": staticmethod(up), "q_down": staticmethod(one)}
+    return type(
+        "Mine", (rt.Device,), {"__annotations__": annotations or {}, **functions, **body},
+        name="mine_of_test_own_classes",
+    )  # fmt: skip
+
+
+class TestLaws:
+    @pytest.mark.parametrize(
+        "body", [{}, {"bend": dataclasses.field()}, {"bend": dataclasses.field(repr=False)}]
+    )
+    def test_a_field_needs_a_default(self, body):
+        with pytest.raises(ConfigError, match="law Mine gives its field 'bend' no default; write"):
+            law({"bend": float}, **body)
+        assert "mine_of_test_own_classes" not in rt.devices.names()
+
+    def test_a_default_may_be_a_field(self):
+        assert law({"bend": float}, bend=dataclasses.field(default=0.25))().p == (-1, 1, 0.25)
+
+    def test_a_default_that_no_dataclass_takes(self):
+        with pytest.raises(ConfigError, match="law Mine: mutable default"):
+            law({"bend": list}, bend=[])
+
+    @pytest.mark.parametrize(
+        "name", ["cycle", "dw_min", "w_min", "up_down", "states", "variation", "p", "step_up"]
+    )
+    def test_names_that_every_device_has_are_taken(self, name):
+        with pytest.raises(ConfigError, match=f"own called '{name}', which every device has"):
+            law({name: float}, **{name: 0.5})
+
+    def test_a_default_of_the_base_cannot_be_changed_in_passing(self):
+        """A plain attribute is no field: the device would have 4 states all the same."""
+        with pytest.raises(ConfigError, match=r"called 'states'.*made: Mine\(states=10\)"):
+            law(states=20)
+
+    @pytest.mark.parametrize("up", [lambda w: 1.0, lambda w, p, k: 1.0, lambda *, w, p: 1.0])
+    def test_a_wrong_signature(self, up):
+        with pytest.raises(ConfigError, match=r"q_up of the law Mine must read .*q_up\(w, p\); it"):
+            law(up=up)
+
+    def test_functions_that_are_none(self):
+        with pytest.raises(ConfigError, match=r"needs a @staticmethod q_up\(w, p\)"):
+            law(up=1.0)
+
+
