@@ -24,6 +24,18 @@ def law(annotations=None, up=one, **body):
     )  # fmt: skip
 
 
+def algorithm(annotations=None, **body):
+    """An algorithm with settings of these types, and these defaults."""
+    return type(
+        "Rule", (rt.algorithms.Algorithm,), {"__annotations__": annotations or {}, **body},
+        name="rule_of_test_own_classes",
+    )  # fmt: skip
+
+
+def learns(self, weight, state, batch, lr):
+    weight.pulse(0, batch, lr)
+
+
 class TestLaws:
     @pytest.mark.parametrize(
         "body", [{}, {"bend": dataclasses.field()}, {"bend": dataclasses.field(repr=False)}]
@@ -60,5 +72,26 @@ class TestLaws:
     def test_functions_that_are_none(self):
         with pytest.raises(ConfigError, match=r"needs a @staticmethod q_up\(w, p\)"):
             law(up=1.0)
+
+
+class TestAlgorithms:
+    def test_step_is_needed(self):
+        with pytest.raises(ConfigError, match=r"Rule needs a method step\(self, weight, state, ba"):
+            algorithm()
+
+    def test_step_of_a_wrong_signature(self):
+        with pytest.raises(ConfigError, match=r"step of the algorithm Rule must read step\(self"):
+            algorithm(step=lambda self, weight, state: None)
+
+    def test_a_setting_needs_a_default(self):
+        with pytest.raises(ConfigError, match="algorithm Rule gives its setting 'rate' no default"):
+            algorithm({"rate": float}, step=learns)
+        with pytest.raises(ConfigError, match="its setting 'rate' no default"):
+            algorithm({"width": int, "rate": float}, width=1, step=learns)
+
+    def test_an_inherited_step_will_do(self):
+        base = algorithm({"rate": float}, rate=1.0, step=learns)
+        heir = type("Heir", (base,), {}, name="heir_of_test_own_classes")
+        assert heir(SOFT).rate == 1.0
 
 
