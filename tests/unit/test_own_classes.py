@@ -95,3 +95,40 @@ class TestAlgorithms:
         assert heir(SOFT).rate == 1.0
 
 
+MAKERS = {
+    "model": models.create,
+    "device law": rt.devices.create,
+    "algorithm": lambda name: rt.algorithms.create(name, SOFT),
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+class TestModules:
+    @pytest.mark.parametrize(
+        ("code", "message"),
+        [
+            ("x = 1\ndef f(:\n", r"own_module\.py:2: SyntaxError: invalid syntax"),
+            ("\n\nx = nothing\n", r"own_module\.py:3: NameError: name 'nothing' is not defined"),
+            ("class Net:\n    x = 1 / 0\n", r"own_module\.py:2: ZeroDivisionError: division"),
+            ("import no_such_module\n", r"own_module\.py:1: No module named 'no_such_module'"),
+            ("import sys\nsys.exit(3)\n", r"own_module\.py:2: SystemExit: 3"),
+            ("import json\njson.loads('{')\n", r"own_module\.py:2: JSONDecodeError: Expecting"),
+            ("import resitile as r\n\nclass A(r.Device): pass\n", r"own_module\.py:3: give the la"),
+            ("x = 1\n", "has no attribute 'Net'"),
+        ],
+    )
+    def test_what_a_module_raises_is_told_with_its_place(
+        self, kind, code, message, tmp_path, monkeypatch
+    ):
+        (tmp_path / "own_module.py").write_text(code)
+        monkeypatch.syspath_prepend(tmp_path)
+        try:
+            with pytest.raises(ConfigError, match=f"{kind} 'own_module:Net' cannot .*{message}"):
+                MAKERS[kind]("own_module:Net")
+        finally:
+            sys.modules.pop("own_module", None)
+
+    @pytest.mark.parametrize("name", [":Net", "own_module:", ".own_module:Net", "no_such:Net"])
+    def test_names_of_nothing(self, kind, name):
+        with pytest.raises(ConfigError, match=f"{kind} '{name}' cannot be imported: "):
+            MAKERS[kind](name)
