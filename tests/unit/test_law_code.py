@@ -3,6 +3,7 @@
 import math
 from types import ModuleType
 
+import numba
 import numpy as np
 import pytest
 import torch
@@ -65,7 +66,15 @@ def test_answers_that_are_no_numbers_are_refused_before_anything_is_compiled_aro
             _ = Tile(made(), 0).physics
 
 
-@pytest.mark.parametrize("up", [lambda w, p: 1, lambda w, p: w < 9, lambda w, p: np.float64(1)])
+@pytest.mark.parametrize(
+    "up",
+    [
+        lambda w, p: 1,
+        lambda w, p: w < 9,
+        lambda w, p: np.float64(1),
+        numba.njit(lambda w, p: 1.0),
+    ],
+)
 def test_numbers_of_every_kind_are_answers(up):
     device = law(up)(states=4, variation="none")
     w = rt.pulsed_update(

@@ -100,6 +100,7 @@ def _compiled(device: type, name: str) -> Any:
     Functions that it calls may be plain Python as well.
     """
     function = getattr(device, name)
+    function = getattr(function, "py_func", function)  # of one that the user compiled already
     for helper in helpers(function):
         _jitable(helper)
     return njit(function)
@@ -109,9 +110,9 @@ def _check(device: Any) -> None:
     """Compile a law of the user's own by itself: its errors inside a kernel fill pages."""
     p = types.UniTuple(types.float32, 2 + len(device.law_fields))
     for name in ("q_up", "q_down"):
-        code = getattr(device, name).__code__
-        place = f"{code.co_filename}:{code.co_firstlineno}"
         function = _compiled(device, name)
+        code = function.py_func.__code__
+        place = f"{code.co_filename}:{code.co_firstlineno}"
         try:
             function.compile((types.float32, p))
         except (NumbaError, UnsupportedBytecodeError) as error:
