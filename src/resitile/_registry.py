@@ -1,14 +1,19 @@
 """Name -> class, for device laws and algorithms.
 
 A class files itself under its name when it is defined (`class Foo(Device, name="foo")`), so a
-new law or algorithm is one file and no list elsewhere has to be edited.
+new law or algorithm is one file and no list elsewhere has to be edited. What a user's own file can
+get wrong is told with the place in it.
 """
 
+import dataclasses
 import importlib
+import inspect
 import pkgutil
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from resitile.errors import ConfigError, did_you_mean
+from resitile.errors import ConfigError, ResitileError, did_you_mean
 
 
 class Registry:
@@ -48,14 +53,10 @@ class Registry:
         )
 
     def _load(self, path: str) -> type:
-        module, _, attribute = path.partition(":")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{self.kind} {path!r} cannot be imported: {error}") from error
-        if found not in self._classes.values():
+        found = import_own(path, self.kind)
+        if not any(found is cls for cls in self._classes.values()):
             raise ConfigError(f"{path!r} is not a {self.kind} of resitile: {found!r}")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._classes))
@@ -65,3 +66,101 @@ def import_all(package: str, path: list[str]) -> None:
     """Import every module of a package, so that its classes file themselves."""
     for module in pkgutil.iter_modules(path):
         importlib.import_module(f"{package}.{module.name}")
+
+
+def import_own(path: str, kind: str) -> Any:
+    """What `module:name` of a user's own code stands for.
+
+    Raises:
+        ConfigError: if there is none, or whatever the module raises while it is imported.
+    """
+    module, _, attribute = path.partition(":")
+    if not module or not attribute:
+        raise ConfigError(f"{kind} {path!r} cannot be imported: it must read module:name")
+    try:
+        found = importlib.import_module(module)
+    except (Exception, SystemExit) as error:  # whatever a module of the user's own may raise
+        raise ConfigError(f"{kind} {path!r} cannot be imported: {described(error)}") from error
+    try:
+        return getattr(found, attribute)
+    except AttributeError as error:
+        raise ConfigError(f"{kind} {path!r} cannot be imported: {error}") from error
+
+
+def described(error: BaseException, file: str | None = None) -> str:
+    """An error of a user's own code in one line, with the place in that code.
+
+    Args:
+        error: as it was caught.
+        file: the user's; None takes that of the innermost module that was being imported.
+    """
+    if isinstance(error, SyntaxError) and not (error.filename or "<").startswith("<"):
+        return f"{error.filename}:{error.lineno}: {type(error).__name__}: {error.msg}"
+    frames = traceback.extract_tb(error.__traceback__)
+    if file is None:
+        modules = [frame.filename for frame in frames if frame.name == "<module>"]
+        file = next((name for name in reversed(modules) if not name.startswith("<")), None)
+    lines = [frame.lineno for frame in frames if frame.filename == file]
+    place = f"{file}:{lines[-1]}: " if lines else ""
+    if isinstance(error, ResitileError | ImportError):
+        return f"{place}{error}"
+    return place + ": ".join(part for part in (type(error).__name__, str(error)) if part)
+
+
+def declared(cls: type) -> list[str]:
+    """The fields that a class declares in its own body, as a dataclass would take them."""
+    return [
+        name
+        for name, kind in inspect.get_annotations(cls).items()
+        if "ClassVar" not in str(kind) and "KW_ONLY" not in str(kind)
+    ]
+
+
+def make_dataclass(cls: type, kind: str, field: str, **options: bool) -> None:
+    """Turn a class into a frozen dataclass, each of whose own fields must have a default.
+
+    Args:
+        cls: the class; changed in place.
+        kind: of the class, for the message.
+        field: what its fields are called there.
+        options: of `dataclasses.dataclass`.
+
+    Raises:
+        ConfigError: if a field has none, or one that no dataclass takes.
+    """
+    for name in declared(cls):
+        default = cls.__dict__.get(name, dataclasses.MISSING)
+        if isinstance(default, dataclasses.Field):
+            factory = default.default_factory is not dataclasses.MISSING
+            default = default if factory else default.default
+        if default is dataclasses.MISSING:
+            raise ConfigError(
+                f"the {kind} {cls.__name__} gives its {field} {name!r} no default; write one, "
+                f"such as {name}: float = 0.5"
+            )
+    try:
+        dataclasses.dataclass(frozen=True, **options)(cls)  # type: ignore[call-overload]
+    except (TypeError, ValueError) as error:  # such as a list as a default
+        raise ConfigError(f"the {kind} {cls.__name__}: {error}") from error
+
+
+def check_call(function: Callable[..., Any], count: int, what: str, call: str) -> None:
+    """Refuse a function of the user's own that does not take `count` arguments.
+
+    Args:
+        function: to be looked at.
+        count: how many it is called with.
+        what: its name in the message.
+        call: how it must read, such as `q_up(w, p)`.
+
+    Raises:
+        ConfigError: naming the signature it has.
+    """
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of a built-in function, whose signature Python does not know
+        return
+    try:
+        signature.bind(*[None] * count)
+    except TypeError as error:
+        raise ConfigError(f"{what} must read {call}; it takes {signature}: {error}") from error

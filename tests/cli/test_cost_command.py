@@ -205,3 +205,21 @@ def test_of_several_runs_the_digital_ones_are_left_out(cli):
     assert status == 0
     assert "left out, trains without tiles: Digital SGD" in out
     assert "MT-RL, 6 tiles" in out
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [
+        ("²,28,28", "must be a shape such as 1,28,28, of whole numbers above 0"),
+        ("1,٣,28", "must be a shape"),
+        ("1,0,28", "must be a shape"),
+        ("1,,28", "must be a shape"),
+        ("9" * 5000, "must be a shape"),
+        ("1,28,999999999999", "is an input of 2.8e+13 numbers, which is run"),
+    ],
+)
+def test_samples_that_are_no_shapes(cli, shape, message):
+    status, _, err = cli("--model", "lenet5", "--sample", shape)
+    assert status == 2
+    assert message in " ".join(err.split())
+    assert "Traceback" not in err

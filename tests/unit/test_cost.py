@@ -163,7 +163,8 @@ class TestFormulas:
 
     def test_an_algorithm_that_states_none_is_refused_with_the_remedy(self):
         class Silent(rt.algorithms.Algorithm, name="silent_about_its_cost"):
-            pass
+            def step(self, weight, state, batch, lr):
+                pass
 
         with pytest.raises(ConfigError, match=r"Silent does not state its cost; define work"):
             Silent(DEVICE).cost(Layer(2, 2))
@@ -458,8 +459,16 @@ def test_an_algorithm_of_ones_own_may_need_settings(monkeypatch):
     monkeypatch.setattr(registry, "_classes", dict(registry._classes))  # forgets it again
 
     class Needy(rt.algorithms.Algorithm, name="needy_of_test_cost"):
-        k: int
+        k: int = 0
 
+        def validate(self):
+            rt.algorithms.base.check_number("k", self.k, 1, whole=True)
+
+        def step(self, weight, state, batch, lr):
+            pass
+
+    with pytest.raises(ConfigError, match="k must be"):
+        Needy(DEVICE)
     labels = cost_tables.labels()
     assert Needy.name not in labels
     assert labels["residual_learning"] == "MT-RL"

@@ -149,6 +149,20 @@ class TestRefusals:
             ({"variation": {"dw_mim": 0.1}}, "'dw_mim' is unknown; did you mean 'dw_min'"),
             ({"variation": {"dw_min": -0.1}}, "dw_min must be a number >= 0"),
             ({"variation": {"dw_min": float("nan")}}, "dw_min must be a number >= 0"),
+            (
+                {"variation": {"cycle": 1e39}},
+                r"variation of cycle must be at most 1e\+15, got 1e\+",
+            ),
+            ({"states": 1e46}, r"at most 2e\+07 between bounds of -1 and 1, got 1e\+46: .*float32"),
+            ({"states": 1e300}, r"states must be at most 2e\+07"),
+            ({"states": 10**5000}, r"states must be at most 2e\+07 .* got about 1e5000"),
+            ({"states": 1.2e7, "w_min": -1e-3}, r"states must be at most 1e\+07"),
+            (
+                {"w_min": -1e39, "w_max": 1e39},
+                r"w_min must be 1e-15 to 1e\+15 in size, got -1e\+39",
+            ),
+            ({"w_min": -1e-50, "w_max": 1e-50}, r"w_min must be 1e-15 .*, got -1e-50"),
+            ({"w_max": 10**400}, "w_max must be 1e-15 to .*, got about 1e400"),
         ],
     )
     def test_impossible_settings(self, fields, message):
@@ -166,6 +180,18 @@ class TestRefusals:
             rt.devices.SoftBounds(stats=4)
         with pytest.raises(ConfigError, match="no setting 'stats'; did you mean 'states'"):
             rt.devices.SoftBounds().replace(stats=4)
+
+    def test_fields_of_a_law_must_be_numbers_of_the_engine(self):
+        assert TestOwnLaws.cubic()(bend=1e15, w_min=-1e-15, w_max=1e-15).bend == 1e15
+        with pytest.raises(ConfigError, match=r"bend must lie in .*, got 1e\+39"):
+            TestOwnLaws.cubic()(bend=1e39)
+
+    @pytest.mark.parametrize("bound", [1e-15, 1e15])
+    def test_the_most_states_move_at_every_pulse(self, bound):
+        """At both ends of what is allowed, and next to the bound, where float32 is coarsest."""
+        device = rt.devices.ConstantStep(states=1.99e7, w_min=-bound, w_max=bound, variation="none")
+        climbed = staircase(device, 0.99 * bound, [True] * 20 + [False] * 40)[:, 0]
+        assert (np.diff(climbed)[:19] > 0).all() and (np.diff(climbed)[20:] < 0).all()
 
     @pytest.mark.parametrize("gamma", [-0.1, 1.1])
     def test_slopes_outside_their_range(self, gamma):

@@ -3,12 +3,14 @@
 import math
 from types import ModuleType
 
+import numba
 import numpy as np
 import pytest
 import torch
 
 import resitile as rt
 from resitile.errors import ConfigError, UpdateError
+from resitile.tiles import Tile
 
 
 def law(up, down=lambda w, p: 1.0) -> type[rt.Device]:
@@ -39,6 +41,46 @@ def test_answers_that_cannot_be(up, message):
 
 def test_an_answer_of_zero_at_the_bound_is_fine():
     assert law(lambda w, p: 1 - w / p[1])(w_max=0.7).states == 4
+
+
+def _none(w, p):
+    if not 0.3 < w < 0.4:  # where nobody looks when a device is made
+        return 1.0
+    return None
+
+
+@pytest.mark.parametrize(
+    ("up", "message"),
+    [
+        (lambda w, p: 1.0 if not 0.3 < w < 0.4 else 1j, r"with complex128; it must return a real"),
+        (_none, r"with OptionalType\(float64\); it must return a real number for every weight"),
+        (lambda w, p: "1", r"with unicode_type; it must"),
+        (lambda w, p: 1.0 if not 0.3 < w < 0.4 else (1.0, 2.0), "cannot be compiled: "),
+    ],
+)
+def test_answers_that_are_no_numbers_are_refused_before_anything_is_compiled_around_them(
+    up, message
+):
+    for made in (law(up), law(lambda w, p: 1.0, up)):
+        with pytest.raises(ConfigError, match=rf"of the law Mine \(.*test_law_code.py:.*{message}"):
+            _ = Tile(made(), 0).physics
+
+
+@pytest.mark.parametrize(
+    "up",
+    [
+        lambda w, p: 1,
+        lambda w, p: w < 9,
+        lambda w, p: np.float64(1),
+        numba.njit(lambda w, p: 1.0),
+    ],
+)
+def test_numbers_of_every_kind_are_answers(up):
+    device = law(up)(states=4, variation="none")
+    w = rt.pulsed_update(
+        torch.zeros(1, 1), torch.ones(1, 1), -torch.ones(1, 1), device, lr=device.dw_min, seed=0
+    )
+    assert w.item() == 0.5
 
 
 def test_numbers_that_only_single_devices_spoil_are_blamed_on_the_law():

@@ -20,6 +20,11 @@ class Wide(nn.Linear):
         super().__init__(4, width)
 
 
+class Broken(nn.Linear):
+    def __init__(self) -> None:
+        super().__init__(4, -1)
+
+
 def not_a_network():
     return 7
 
@@ -90,6 +95,10 @@ def test_a_network_of_ones_own():
         (":Net", "cannot be imported"),
         (f"{__name__}:Wide", r"constructor has others \(missing a required argument: 'width'\)"),
         (f"{__name__}:nn", "name a class of networks, or a function"),
+        (
+            f"{__name__}:Broken",
+            r"cannot be made: .*test_models\.py:\d+: RuntimeError: Trying to cr",
+        ),
         (f"{__name__}:not_a_network", r"gave 7; it must give a torch\.nn\.Module"),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from resitile._registry import Registry
+from resitile._registry import Registry, check_call, make_dataclass
 from resitile.algorithms.auto_schedule import forgets, spread_of
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
@@ -17,6 +17,8 @@ from resitile.tiles import Composite, Vectors
 
 _REGISTRY = Registry("algorithm")
 State = dict[str, np.ndarray]
+_MOST_WHOLE, _MOST = 1e15, 1e30
+_STEP = "step(self, weight, state, batch, lr)"
 
 
 @dataclass_transform(frozen_default=True)
@@ -41,8 +43,12 @@ class Algorithm:
         super().__init_subclass__(**kwargs)
         if not name:
             raise ConfigError(f'name the algorithm: class {cls.__name__}(Algorithm, name="...")')
+        if cls.step is Algorithm.step:
+            raise ConfigError(f"{cls.__name__} needs a method {_STEP}, which learns")
+        check_call(cls.step, 5, f"step of the algorithm {cls.__name__}", _STEP)
         cls.name, cls.title = name, title or name
-        refuse_unknown(dataclass(frozen=True)(cls))
+        make_dataclass(cls, "algorithm", "setting")
+        refuse_unknown(cls)
         _REGISTRY.add(name, cls)
 
     def __post_init__(self) -> None:
@@ -196,7 +202,8 @@ def check_number(
 ) -> None:
     """Raise ConfigError unless `value` is a number (a whole one, or None) in [low, high].
 
-    With `open_ends` the bounds themselves are not allowed.
+    With `open_ends` the bounds themselves are not allowed. Without a bound above, whole numbers go
+    up to 1e15 and others to 1e30: steps are counted in int64, weights are float32.
     """
     if optional and value is None:
         return
@@ -204,9 +211,11 @@ def check_number(
     allowed = (int,) if whole else (int, float)
     ok = isinstance(value, allowed) and not isinstance(value, bool)
     inside = ok and (low < value < high if open_ends else low <= value <= high)  # type: ignore[operator]
-    if not inside or value == math.inf:
+    most = min(high, _MOST_WHOLE if whole else _MOST)
+    if not inside or value > most:  # type: ignore[operator]
         if high == math.inf:
             span = f"above {low:g}" if open_ends else f"of at least {low:g}"
+            span += f" and at most {most:g}" if ok and value > most else ""  # type: ignore[operator]
         else:
             span = f"in ({low:g}, {high:g})" if open_ends else f"in [{low:g}, {high:g}]"
         raise ConfigError(f"{name} must be {kind} {span}, got {value!r}")

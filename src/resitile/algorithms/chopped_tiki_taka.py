@@ -11,6 +11,9 @@ from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, PulseTrain, Vectors
 
+# Divisors: what is less makes periods and steps that no computer can hold.
+_LEAST = {"chop_prob": 1e-15, "granularity": 1e-15, "auto_granularity": 1e-15}
+
 
 class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka", title="c-TTv2"):
     """TT-v2 whose columns of A (tile 1, hidden) see their input with a sign that flips.
@@ -72,6 +75,9 @@ class ChoppedTikiTaka(Algorithm, name="chopped_tiki_taka", title="c-TTv2"):
         if self.granularity == 0:
             raise ConfigError("granularity must be above 0, got 0")
         check_number("auto_granularity", self.auto_granularity)
+        for name, least in _LEAST.items():
+            if 0 < getattr(self, name) < least:
+                raise ConfigError(f"{name} must be at least {least:g}, got {getattr(self, name)}")
         check_number("momentum", self.momentum, 0, 1)
         check_number("auto_momentum", self.auto_momentum)
         if self.auto_momentum >= 1:

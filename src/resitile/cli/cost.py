@@ -1,5 +1,7 @@
 """`resitile cost`: latency, storage, energy and area of every algorithm."""
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +27,7 @@ _COLUMNS = (
     ("array mm2", "array_mm2", 1),
     ("area mm2", "area_mm2", 1),
 )
+_LARGEST_SAMPLE = 10**8  # numbers of an input; activations take several times as much
 _DIGITS = {"ns": 1, "nj": 2, "bits": 0, "flops": 0}
 
 
@@ -234,10 +237,19 @@ def _inputs(sample: str | None) -> "Tensor | None":
 
     if sample is None:
         return None
-    shape = sample.split(",")
-    if not all(part.strip().isdigit() and int(part) > 0 for part in shape):
-        raise ConfigError(f"--sample must be a shape such as 1,28,28; got {sample!r}")
-    return torch.zeros(1, *(int(part) for part in shape))
+    parts = [part.strip() for part in sample.split(",")]
+    digits = all(re.fullmatch("[0-9]{1,18}", part) for part in parts)
+    shape = [int(part) for part in parts] if digits else [0]
+    if not all(shape):
+        raise ConfigError(
+            f"--sample must be a shape such as 1,28,28, of whole numbers above 0; got {sample!r}"
+        )
+    if math.prod(shape) > _LARGEST_SAMPLE:
+        raise ConfigError(
+            f"--sample {sample} is an input of {math.prod(shape):.3g} numbers, which is run through"
+            f" the network; give one of at most {_LARGEST_SAMPLE:g}"
+        )
+    return torch.zeros(1, *shape)
 
 
 def _print(title: str, lines: list[tuple[str, dict[str, Any]]]) -> None:

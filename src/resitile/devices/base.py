@@ -1,13 +1,12 @@
 """What every device law shares: bounds, number of states, spread, noise and derived physics."""
 
 import dataclasses
-import inspect
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from resitile._registry import Registry
+from resitile._registry import Registry, declared, make_dataclass
+from resitile.devices.checks import check_functions, check_names, check_numbers, check_spread
 from resitile.devices.law_code import check_answers, code_id
 from resitile.errors import ConfigError, did_you_mean, refuse_unknown
 
@@ -41,9 +40,11 @@ class Device:
     steps and fields, drawn from the spread in `variation`.
 
     Args:
-        states: number of conductance states, `(w_max - w_min) / dw_min`, at least 2.
-        w_min: nominal lower bound, below 0, in weight units.
-        w_max: nominal upper bound, above 0.
+        states: number of conductance states, `(w_max - w_min) / dw_min`, at least 2; at most 2e7
+            for bounds that mirror each other: dw_min must be 1e-7 of the larger bound, so that a
+            pulse changes a float32 weight.
+        w_min: nominal lower bound, below 0, in weight units; 1e-15 to 1e15 in size.
+        w_max: nominal upper bound, above 0; likewise.
         up_down: systematic bias between up and down: above 0 weakens down pulses, below 0 up
             pulses, by this part of the step; -1 < up_down < 1.
         variation: "default" (30 % on step and bounds, 1 % on the up-down balance, 30 % cycle to
@@ -82,40 +83,19 @@ class Device:
             raise ConfigError(
                 f"{cls.__name__} derives from another law; laws are final: derive from Device"
             )
-        for function in ("q_up", "q_down"):
-            if not isinstance(cls.__dict__.get(function), staticmethod):
-                raise ConfigError(f"{cls.__name__} needs a @staticmethod {function}(w, p)")
-        own = [
-            name
-            for name, kind in inspect.get_annotations(cls).items()
-            if not name.startswith("_") and "ClassVar" not in str(kind)
-        ]
+        check_functions(cls)
+        check_names(cls, Device, DEFAULT_VARIATION)
         cls.name = name
-        cls.law_fields = tuple(own)
-        refuse_unknown(dataclass(frozen=True, kw_only=True, repr=False)(cls))
+        cls.law_fields = tuple(field for field in declared(cls) if not field.startswith("_"))
+        make_dataclass(cls, "law", "field", kw_only=True, repr=False)
+        refuse_unknown(cls)
         cls.__hash__ = Device.__hash__  # type: ignore[method-assign]
         _REGISTRY.add(name, cls)
 
     def __post_init__(self) -> None:
         if type(self) is Device:
             raise ConfigError("Device is abstract: use a law such as SoftBounds")
-        for field in ("states", "w_min", "w_max", "up_down", *self.law_fields):
-            value = getattr(self, field)
-            if isinstance(value, bool) or not isinstance(value, int | float):
-                raise ConfigError(f"{field} must be a number, got {value!r}")
-            if not math.isfinite(value):
-                raise ConfigError(f"{field} must be finite, got {value}")
-        if self.states < 2:
-            raise ConfigError(
-                f"states must be at least 2, got {self.states}: a device with fewer cannot learn"
-            )
-        if not self.w_min < 0 < self.w_max:
-            raise ConfigError(
-                f"the bounds must satisfy w_min < 0 < w_max, got w_min={self.w_min}, "
-                f"w_max={self.w_max}"
-            )
-        if not -1 < self.up_down < 1:
-            raise ConfigError(f"up_down must lie in (-1, 1), got {self.up_down}")
+        check_numbers(self)
         if self.cycle_noise not in ("multiplicative", "additive"):
             raise ConfigError(
                 f'cycle_noise must be "multiplicative" or "additive", got {self.cycle_noise!r}'
@@ -197,10 +177,8 @@ class Device:
                 raise ConfigError(
                     f"variation of {entry!r} is unknown; {did_you_mean(entry, known)}"
                 )
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not number or not (0 <= value < math.inf):
-                raise ConfigError(f"variation of {entry} must be a number >= 0, got {value!r}")
-        return {**known, **{k: float(v) for k, v in self.variation.items()}}
+            known[entry] = check_spread(entry, value)
+        return known
 
     def symmetric(self, w: float) -> float:
         """F(w) = (q_down + q_up) / 2 of the nominal device [Li et al. 2025, Sec. 2]."""

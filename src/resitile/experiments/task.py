@@ -1,5 +1,6 @@
 """From a configuration to what a run works with: images in memory, model, optimizer."""
 
+import copy
 import dataclasses
 import hashlib
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from torch.optim.lr_scheduler import StepLR
 
 import resitile
 from resitile import data, models
+from resitile._registry import described
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.experiments.config import Config
+from resitile.models.base import own_file
 
 _EVAL_BATCH = 500
 _NORMAL = 1e-4  # log-probabilities: exponentials that add up to 1 up to rounding
@@ -134,6 +137,7 @@ def build(config: Config, task: Task) -> Learner:
     """
     model, rule = network(config, lambda: steps_per_epoch(config, task))
     loss = loss_of(model, task.train, config.model.name)
+    check_training(model, task.train, config)
     optimizer_type: type[torch.optim.Optimizer] = torch.optim.SGD
     warm = None
     if rule is not None:
@@ -163,10 +167,11 @@ def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
     model.eval()
     try:
         out = model(images)
-    except RuntimeError as error:
+    except Exception as error:  # whatever a network of the user's own may raise
         shape = ", ".join(map(str, images.shape[1:]))
+        reason = described(error, own_file(name))
         raise ConfigError(
-            f"model {name!r} does not take images of shape (batch, {shape}): {error}"
+            f"model {name!r} does not take images of shape (batch, {shape}): {reason}"
         ) from error
     finally:
         model.train()
@@ -178,6 +183,37 @@ def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
         )
     normal = bool((out.logsumexp(1).abs() < _NORMAL).all())
     return F.nll_loss if normal else F.cross_entropy
+
+
+def check_training(model: nn.Module, part: Part, config: Config) -> None:
+    """Try a copy of the model on a last mini-batch of an epoch; the run's own model sees nothing.
+
+    Raises:
+        ConfigError: if it fails in training, as batch norm does on a single image, or if the
+            gradient of the loss does not reach its output.
+    """
+    size, name = config.data.batch_size, config.model.name
+    last = len(part) % size or size
+    try:
+        model = copy.deepcopy(model)
+    except Exception:  # noqa: BLE001
+        return  # a network that holds, say, an open file trains all the same, untried
+    model.train()
+    try:
+        with torch.random.fork_rng(devices=[]):  # dropout draws from it
+            out = model(part.images[:last])
+    except Exception as error:  # whatever a network of the user's own may raise
+        smaller = f"; if the last {last} of {len(part)} are too few, set another data.batch_size"
+        raise ConfigError(
+            f"model {name!r} fails in training on a mini-batch of {last} images "
+            f"({described(error, own_file(name))}){smaller if last < size else ''}"
+        ) from error
+    if not isinstance(out, Tensor) or not out.requires_grad:
+        raise ConfigError(
+            f"model {name!r} cannot be trained: no gradient flows back from what it returns in "
+            "training; return scores that are not detached, and leave requires_grad of its "
+            "parameters on"
+        )
 
 
 @torch.no_grad()

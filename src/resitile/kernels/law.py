@@ -100,6 +100,7 @@ def _compiled(device: type, name: str) -> Any:
     Functions that it calls may be plain Python as well.
     """
     function = getattr(device, name)
+    function = getattr(function, "py_func", function)  # of one that the user compiled already
     for helper in helpers(function):
         _jitable(helper)
     return njit(function)
@@ -109,17 +110,24 @@ def _check(device: Any) -> None:
     """Compile a law of the user's own by itself: its errors inside a kernel fill pages."""
     p = types.UniTuple(types.float32, 2 + len(device.law_fields))
     for name in ("q_up", "q_down"):
+        function = _compiled(device, name)
+        code = function.py_func.__code__
+        place = f"{code.co_filename}:{code.co_firstlineno}"
         try:
-            _compiled(device, name).compile((types.float32, p))
+            function.compile((types.float32, p))
         except (NumbaError, UnsupportedBytecodeError) as error:
-            code = getattr(device, name).__code__
-            place = f"{code.co_filename}:{code.co_firstlineno}"
             reason = " ".join(str(error).split())[:300]
             raise ConfigError(
                 f"{name} of the law {device.__qualname__} ({place}) cannot be compiled: {reason} "
                 "... A law computes with numbers and functions of math; import modules at the top "
                 "of its file"
             ) from error
+        answer = types.unliteral(function.overloads[types.float32, p].signature.return_type)
+        if not isinstance(answer, types.Float | types.Integer | types.Boolean):
+            raise ConfigError(
+                f"{name} of the law {device.__qualname__} ({place}) answers, for some weights at "
+                f"least, with {answer}; it must return a real number for every weight"
+            )
 
 
 @functools.lru_cache(maxsize=256)

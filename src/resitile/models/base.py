@@ -1,13 +1,14 @@
 """The list of networks, and how one is made."""
 
-import importlib
 import inspect
+import sys
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import nn
 
+from resitile._registry import described, import_own
 from resitile.errors import ConfigError, did_you_mean
 
 _Model = TypeVar("_Model", bound=type[nn.Module])
@@ -42,23 +43,33 @@ def create(name: str, *, seed: int | None = None) -> nn.Module:
     """
     make = _find(name)
     if seed is None:
-        made = make()
+        made = _made(name, make)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
-            made = make()
+            made = _made(name, make)
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model {name!r} gave {made!r}; it must give a torch.nn.Module")
     return made
 
 
+def own_file(name: str) -> str | None:
+    """The file of a network of your own that was made, None of the package's."""
+    module = sys.modules.get(name.partition(":")[0]) if ":" in name else None
+    return getattr(module, "__file__", None)
+
+
+def _made(name: str, make: Callable[[], nn.Module]) -> nn.Module:
+    try:
+        return make()
+    except Exception as error:  # whatever a constructor of the user's own may raise
+        reason = described(error, own_file(name))
+        raise ConfigError(f"model {name!r} cannot be made: {reason}") from error
+
+
 def _find(name: str) -> Callable[[], nn.Module]:
     if ":" in name:
-        module, _, attribute = name.partition(":")
-        try:
-            found: Callable[[], nn.Module] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, ValueError) as error:
-            raise ConfigError(f"model {name!r} cannot be imported: {error}") from error
+        found: Callable[[], nn.Module] = import_own(name, "model")
         _check_call(name, found)
         return found
     if name not in _MODELS:
