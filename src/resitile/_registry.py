@@ -116,19 +116,22 @@ def declared(cls: type) -> list[str]:
     ]
 
 
-def make_dataclass(cls: type, kind: str, field: str, **options: bool) -> None:
-    """Turn a class into a frozen dataclass, each of whose own fields must have a default.
+def make_dataclass(
+    cls: type, kind: str, field: str, *, required: bool = False, **options: bool
+) -> None:
+    """Turn a class into a frozen dataclass.
 
     Args:
         cls: the class; changed in place.
         kind: of the class, for the message.
         field: what its fields are called there.
+        required: whether a field may have no default.
         options: of `dataclasses.dataclass`.
 
     Raises:
-        ConfigError: if a field has none, or one that no dataclass takes.
+        ConfigError: if a field has none and must, or one that no dataclass takes.
     """
-    for name in declared(cls):
+    for name in () if required else declared(cls):
         default = cls.__dict__.get(name, dataclasses.MISSING)
         if isinstance(default, dataclasses.Field):
             factory = default.default_factory is not dataclasses.MISSING

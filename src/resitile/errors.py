@@ -47,12 +47,16 @@ def did_you_mean(name: object, allowed: Iterable[str]) -> str:
 
 
 def refuse_unknown(cls: _Class) -> _Class:
-    """Make a dataclass raise ConfigError, with the nearest name, for an unknown keyword."""
+    """Make a dataclass raise ConfigError for a keyword that is unknown, or missing.
+
+    An unknown one is answered with the nearest name.
+    """
     init: Any = cls.__init__  # type: ignore[misc]
     parameters = list(inspect.signature(init).parameters.values())[1:]
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return cls
     allowed = [p.name for p in parameters]
+    required = [p.name for p in parameters if p.default is p.empty]
 
     @functools.wraps(init)
     def checked(self: Any, *args: Any, **settings: Any) -> None:
@@ -61,6 +65,9 @@ def refuse_unknown(cls: _Class) -> _Class:
                 raise ConfigError(
                     f"{cls.__name__} has no setting {name!r}; {did_you_mean(name, allowed)}"
                 )
+        missing = [name for name in required[len(args) :] if name not in settings]
+        if missing:
+            raise ConfigError(f"{cls.__name__} needs a value for {', '.join(missing)}")
         init(self, *args, **settings)
 
     cls.__init__ = checked  # type: ignore[misc]

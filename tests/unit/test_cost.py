@@ -459,16 +459,15 @@ def test_an_algorithm_of_ones_own_may_need_settings(monkeypatch):
     monkeypatch.setattr(registry, "_classes", dict(registry._classes))  # forgets it again
 
     class Needy(rt.algorithms.Algorithm, name="needy_of_test_cost"):
-        k: int = 0
-
-        def validate(self):
-            rt.algorithms.base.check_number("k", self.k, 1, whole=True)
+        k: int
 
         def step(self, weight, state, batch, lr):
             pass
 
-    with pytest.raises(ConfigError, match="k must be"):
-        Needy(DEVICE)
+    assert Needy(DEVICE, 3).k == Needy(DEVICE, k=3).k == 3
+    for given in ((), (DEVICE,)):
+        with pytest.raises(ConfigError, match=r"Needy needs a value for .*k$"):
+            Needy(*given)
     labels = cost_tables.labels()
     assert Needy.name not in labels
     assert labels["residual_learning"] == "MT-RL"

@@ -83,12 +83,6 @@ class TestAlgorithms:
         with pytest.raises(ConfigError, match=r"step of the algorithm Rule must read step\(self"):
             algorithm(step=lambda self, weight, state: None)
 
-    def test_a_setting_needs_a_default(self):
-        with pytest.raises(ConfigError, match="algorithm Rule gives its setting 'rate' no default"):
-            algorithm({"rate": float}, step=learns)
-        with pytest.raises(ConfigError, match="its setting 'rate' no default"):
-            algorithm({"width": int, "rate": float}, width=1, step=learns)
-
     def test_an_inherited_step_will_do(self):
         base = algorithm({"rate": float}, rate=1.0, step=learns)
         heir = type("Heir", (base,), {}, name="heir_of_test_own_classes")

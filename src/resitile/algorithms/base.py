@@ -47,7 +47,7 @@ class Algorithm:
             raise ConfigError(f"{cls.__name__} needs a method {_STEP}, which learns")
         check_call(cls.step, 5, f"step of the algorithm {cls.__name__}", _STEP)
         cls.name, cls.title = name, title or name
-        make_dataclass(cls, "algorithm", "setting")
+        make_dataclass(cls, "algorithm", "setting", required=True)
         refuse_unknown(cls)
         _REGISTRY.add(name, cls)
 
