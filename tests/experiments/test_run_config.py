@@ -46,6 +46,7 @@ MakeConfig = Callable[..., Config]
         ("convert.scale=0", ["convert.scale", "above 0"]),
         ("convert.include=fc", ["convert.include", "list"]),
         ("name=a/b", ["'a/b'", "folder name"]),
+        ("name=" + 300 * "a", ["at most 200", "got 300", "shorten"]),
         ("algorithm.name=digital", ["digital", "[device]", "remove"]),
         ("seed=-1", ["seed", "-1"]),
     ],
