@@ -1,9 +1,11 @@
 """Sweeps: what they expand to, that a shipped file works, and what is drawn and recorded."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from resitile.cli import app
@@ -74,6 +76,29 @@ def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
     assert lines["momentum"].get_ydata() == pytest.approx([0.45, 0.65])
     assert lines["They (Fig. 1)"].get_ydata() == pytest.approx([0.5, 0.6])
     assert "42 training images of some-set, 1 epochs" in axes.get_title()
+
+
+def drawn(found: sweep.Sweep) -> Figure:
+    """The picture with every accuracy 0.5, rendered: matplotlib reads its texts only then."""
+    keys = {"data": "d", "train_size": 1, "epochs": 1, "test_accuracy": 0.5, "val_accuracy": 0.5}
+    figure = sweep_figure(sweep.collect(found, [keys] * len(found.runs)))
+    figure.savefig(io.BytesIO(), format="svg")
+    return figure
+
+
+def test_dollars_in_texts_are_dollars(tmp_path: Path) -> None:
+    text = RUN.replace('"Small"', '"$a_{$"') + SWEEP.replace('"learning rate"', '"lr $x_{$ a"')
+    text = text.replace('"plain"', '"$x_{$"').replace('"They"', '"$y^{$"').replace("Fig.", "$z_{$")
+    (axes,) = drawn(load(tmp_path, text)).axes
+    assert axes.get_xlabel() == r"lr \$x_{\$ a"
+
+
+def test_a_published_name_has_a_place_of_its_own(tmp_path: Path) -> None:
+    text = RUN + SWEEP.replace("x = [0.01, 0.1]", 'x = ["a", "b"]')
+    (axes,) = drawn(load(tmp_path, text.replace("x = [0.01, 0.2]", 'x = ["a", "c"]'))).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
+    (line,) = (line for line in axes.lines if line.get_label() == "They (Fig. 1)")
+    assert list(line.get_xdata()) == [0, 2]
 
 
 def test_the_command_runs_draws_and_reuses(tmp_path: Path) -> None:
@@ -156,6 +181,8 @@ def test_shipped_ablations_can_run(path: Path) -> None:
         (SWEEP.replace("y =", "Y ="), "unknown key sweep.published.0.Y; .*allowed: label"),
         (SWEEP.replace('axis = "learning rate"', ""), "axis"),
         (SWEEP.replace("[0.01, 0.1] }", "[0.01, -1] }"), "greater than or equal to 0"),
+        (SWEEP.replace("0.2]", '"c"]'), "point 'c' has no place among numbers"),
+        (SWEEP.replace("0.2]", "0.0]").replace("axis", "log = true\naxis"), "above 0, got 0.0"),
         (SWEEP.replace("optimizer.lr", "name"), "set cannot change 'name'"),
         (SWEEP.replace("optimizer.momentum", "label"), "set cannot change 'label'"),
         (SWEEP.replace("optimizer.lr", "seed"), 'seeds and a set of "seed" exclude each other'),

@@ -74,6 +74,14 @@ def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
     assert "the best single tile 44.0 %" in page
 
 
+def test_dollars_in_labels_are_no_formula(tmp_path):
+    run = make_run(tmp_path, "r", tiles=2)
+    text = (run / "config.toml").read_text().replace("<b>&", "$x_{$ a")
+    (run / "config.toml").write_text(text)
+    page = write_report([run], tmp_path / "r.html").read_text()
+    assert page.count(">r $x_{$ a</text>") == 2  # legends of the curves and of the pulses
+
+
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("tiles", [0, 1, 6])
 @pytest.mark.parametrize("epochs", [1, 4])

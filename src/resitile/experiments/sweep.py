@@ -94,6 +94,12 @@ class Axis(Table):
                 raise ValueError(
                     f"{key!r} is set along the axis and by the series {series.label!r}; remove one"
                 )
+        named = any(isinstance(x, str) for x in self.x)
+        for x in (*self.x, *(x for line in self.published for x in line.x)):
+            if isinstance(x, str) and not named:
+                raise ValueError(f"the published point {x!r} has no place among numbers: {self.x}")
+            if self.log and (isinstance(x, str) or x <= 0):
+                raise ValueError(f"log needs an axis of numbers above 0, got {x!r}")
         if self.seeds and "seed" in self.keys:
             raise ValueError('seeds and a set of "seed" exclude each other: give one of them')
         if self.seeds and len(set(self.seeds)) != len(self.seeds):
