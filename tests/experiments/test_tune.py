@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from resitile.cli import app
-from resitile.errors import ConfigError, UpdateError
+from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.experiments import config, search, tune
 from resitile.experiments.observer import Observer
 
@@ -102,6 +102,26 @@ def test_a_folder_of_another_tuning_is_refused(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match="holds a tuning with other settings"):
             tune.tune(changed, tmp_path / "out", trials=2)
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "{}", "[]", '{"name": "t", "key": {}, "trials": []}', "\xff",
+                '{"name": "t", "key": {"run": {}}, "trials": [{"number": 0}]}'],
+)  # fmt: skip
+def test_a_spoilt_record_is_named_and_made_again(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "out" / "tiny" / "tuning.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(CheckpointError, match=r"tuning\.json is damaged .*delete that file"):
+        tune.tune(load(tmp_path), tmp_path / "out", trials=2)
+
+
+def test_without_its_record_a_tuning_uses_its_trials_again(tmp_path: Path) -> None:
+    whole = tune.tune(load(tmp_path), tmp_path / "out", trials=3)
+    (tmp_path / "out" / "tiny" / "tuning.json").unlink()
+    # An observer that would crash at the first epoch: nothing is trained.
+    again = tune.tune(load(tmp_path), tmp_path / "out", trials=3, observer=Crash(0))
+    assert again == whole
 
 
 def test_a_run_that_diverges_counts_as_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

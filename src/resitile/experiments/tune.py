@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resitile.errors import ConfigError, UpdateError
+from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.experiments import config as configs
-from resitile.experiments import records, search, toml
+from resitile.experiments import records, search, shapes, toml
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
@@ -207,11 +207,21 @@ def _begin(tuning: Tuning, folder: Path, seed: int) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: if they belong to another tuning.
+        CheckpointError: if their record is damaged.
     """
     path = folder / "tuning.json"
-    if not path.is_file():
+    if not path.exists():
         return []
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content, fault = shapes.read_json(path)
+    except OSError as error:
+        content, fault = None, str(error.strerror)
+    fault = fault or shapes.tuning_fault(content)
+    if fault:
+        raise CheckpointError(
+            f"{path} is damaged ({fault}); delete that file and give the same command: it is "
+            "written anew from the trials beside it, which are not trained again"
+        )
     key = content["key"]
     key["run"] = configs.without_cosmetic(key["run"])  # older ones have more in it
     if key != _key(tuning, seed):
