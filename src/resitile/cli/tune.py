@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resitile.cli.options import DataDir, Json, Set, Threads, overrides_of
+from resitile.cli.options import LARGEST_SEED, DataDir, Json, Set, Threads, overrides_of
 
 
 def tune(
@@ -17,7 +17,7 @@ def tune(
         int | None, typer.Option(min=1, help="Epochs of every trial; default: the file's.")
     ] = None,
     settings: Set = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the proposals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the proposals.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the tunings.")] = Path("runs/tune"),
     data_dir: DataDir = None,
     as_json: Json = False,

@@ -15,6 +15,7 @@ from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments import tables, toml
 from resitile.experiments.younger import YOUNGER
+from resitile.kernels import threads
 
 DIGITAL = "digital"
 SEEDS = 2**62  # seeds are below
@@ -167,6 +168,12 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     except ValidationError as error:
         raise ConfigError(f"{source}: {tables.explain(error, Config)}") from None
     check_name(config.name, source)
+    if config.train.threads > threads.MOST:
+        raise ConfigError(
+            f"{source}: train.threads (or OMP_NUM_THREADS, where nothing else says it) must be at "
+            f"most {threads.MOST}, got {config.train.threads}; give at most as many as there are "
+            "cores"
+        )
     try:
         config.resolved()
     except ConfigError as error:
