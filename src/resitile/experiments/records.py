@@ -70,8 +70,17 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything in the folder."""
-        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        """Whether there is anything in the folder.
+
+        Raises:
+            ConfigError: if nobody can tell (its name is too long, or it may not be read).
+        """
+        try:
+            return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot look into {self.path}: {error.strerror}; name another folder"
+            ) from error
 
 
 @contextmanager
@@ -82,9 +91,10 @@ def writing(folder: Path) -> Iterator[None]:
     process ends, however it ends. The file stays; it means nothing by itself.
 
     Raises:
-        ConfigError: if another process has it.
+        ConfigError: if another process has it, or the folder cannot be made.
         ResitileError: if the file cannot be made.
     """
+    check_place(folder)
     folder = folder.absolute()
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -96,6 +106,8 @@ def writing(folder: Path) -> Iterator[None]:
             "finished, stop it, or choose another name or folder"
         ) from None
     except OSError as error:
+        if not folder.exists():
+            raise cannot_make(folder, error) from error
         raise cannot_write(Path(lock.lock_file), error) from error
     try:
         yield
@@ -130,6 +142,27 @@ def cannot_write(path: Path, error: OSError) -> ResitileError:
         f"cannot write {path}: {error.strerror or error}; what was saved before is intact: "
         f"{remedy} and go on with --resume"
     )
+
+
+def check_place(folder: Path) -> None:
+    """Refuse a folder that cannot be made, for there is something else in its place or above it.
+
+    Raises:
+        ConfigError: naming what is in the way.
+    """
+    whole = folder.absolute()
+    there = next(path for path in (whole, *whole.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise ConfigError(
+            f"cannot make the folder {folder}: {there} is no folder; name another place"
+        )
+
+
+def cannot_make(path: Path, error: OSError) -> ResitileError:
+    """What to say when a file or folder that was asked for cannot be made."""
+    if error.errno == errno.ENOSPC:
+        return ResitileError(f"cannot make {path}: {error.strerror}; free some space, try again")
+    return ConfigError(f"cannot make {path}: {error.strerror or error}; name another place")
 
 
 def write_json(path: Path, content: Any) -> None:
