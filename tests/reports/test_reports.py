@@ -124,5 +124,11 @@ def test_no_runs_and_damaged_records_are_named(tmp_path):
         table([tmp_path / "nothing"])
     run = make_run(tmp_path, "r")
     (run / "metrics.jsonl").write_text('{"kind": "epo')
-    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl"):
+    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl.*copy of the file.*--over"):
+        table([run])
+    (run / "summary.json").unlink()
+    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl.*resume the run"):
+        table([run])
+    (run / "config.toml").write_text("data = 3")
+    with pytest.raises(DataError, match=r"config\.toml is damaged: its 'data' is no table"):
         table([run])

@@ -74,9 +74,13 @@ def read_run(path: Path) -> Run:
         except (ValueError, RecursionError) as error:
             fault = str(error)
         if fault:
+            # A finished run is not resumed, it is done.
+            finished = (path / "summary.json").exists()
+            remedy = "resume the run (it drops what follows its last checkpoint) or run it again"
+            if finished:
+                remedy = "put a copy of the file back, or run it again with --overwrite"
             raise DataError(
-                f"line {number} of {path / 'metrics.jsonl'} is damaged: {fault}; resume the run "
-                "(it drops what follows its last checkpoint) or run it again"
+                f"line {number} of {path / 'metrics.jsonl'} is damaged: {fault}; {remedy}"
             )
     summary = None
     if (path / "summary.json").exists():
