@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from resitile.errors import ConfigError
-from resitile.experiments.compare import compare
+from resitile.experiments.compare import compare, with_seeds
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
@@ -106,3 +106,11 @@ def test_runs_that_do_not_belong_together_are_refused(
     with pytest.raises(ConfigError, match=words):
         compare([make_config(), make_config(setting, *name)], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("seed", [-1, 2**62, 10**23])
+def test_seeds_out_of_range_are_refused_before_any_run(make_config: MakeConfig, seed: int) -> None:
+    config = make_config(digital=True)
+    assert with_seeds([config], [2**62 - 1])[0].seed == 2**62 - 1
+    with pytest.raises(ConfigError, match=rf"from 0 to 2\*\*62 - 1 .*got {seed}"):
+        with_seeds([config], [0, seed])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from resitile.errors import ConfigError, UpdateError
+from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.experiments.compare import compare
 from resitile.experiments.config import Config, load
 from resitile.experiments.records import RunFolder
@@ -97,6 +97,19 @@ def test_a_run_of_other_code_is_not_taken_up(
             again()
     compare([config], tmp_path / "runs", overwrite=True)
     compare([config], tmp_path / "runs")
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}", '{"code_of_mine:Plain": 3}'])
+def test_spoilt_digests_are_named(
+    make_own: Callable[..., Config], tmp_path: Path, content: str
+) -> None:
+    config = make_own()
+    folder = RunFolder(tmp_path / "runs" / config.name)
+    folder.path.mkdir(parents=True)
+    folder.config.write_text(config.toml())
+    folder.code.write_text(content)
+    with pytest.raises(CheckpointError, match=r"code\.json is damaged.*--overwrite"):
+        run(config, tmp_path / "runs", resume=True)
 
 
 def test_a_law_that_cannot_be_compiled_is_named(

@@ -45,7 +45,10 @@ MakeConfig = Callable[..., Config]
         ("warm_start.stage=0", ["warm_start.stage", "plateau", "got 0"]),
         ("convert.scale=0", ["convert.scale", "above 0"]),
         ("convert.include=fc", ["convert.include", "list"]),
+        ("train.threads=1025", ["train.threads", "at most 1024", "got 1025"]),
+        ("train.threads=100000000000", ["train.threads", "at most 1024", "got 100000000000"]),
         ("name=a/b", ["'a/b'", "folder name"]),
+        ("name=" + 300 * "a", ["at most 200", "got 300", "shorten"]),
         ("algorithm.name=digital", ["digital", "[device]", "remove"]),
         ("seed=-1", ["seed", "-1"]),
     ],
@@ -57,6 +60,15 @@ def test_wrong_settings_are_refused_with_value_and_remedy(
         make_config(setting)
     for word in words:
         assert word in str(refused.value)
+
+
+def test_threads_of_the_environment_have_a_bound_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = {"name": "x", "algorithm": {"name": "digital"}, "train": {}}
+    monkeypatch.setenv("OMP_NUM_THREADS", "1024")
+    assert parse(content).train.threads == 1024
+    monkeypatch.setenv("OMP_NUM_THREADS", "99999999999")
+    with pytest.raises(ConfigError, match=r"OMP_NUM_THREADS.* at most 1024, got 99999999999"):
+        parse(content)
 
 
 def test_settings_that_a_digital_run_would_ignore_are_refused(make_config: MakeConfig) -> None:

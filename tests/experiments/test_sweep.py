@@ -1,9 +1,11 @@
 """Sweeps: what they expand to, that a shipped file works, and what is drawn and recorded."""
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from typer.testing import CliRunner
 
 from resitile.cli import app
@@ -76,6 +78,29 @@ def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
     assert "42 training images of some-set, 1 epochs" in axes.get_title()
 
 
+def drawn(found: sweep.Sweep) -> Figure:
+    """The picture with every accuracy 0.5, rendered: matplotlib reads its texts only then."""
+    keys = {"data": "d", "train_size": 1, "epochs": 1, "test_accuracy": 0.5, "val_accuracy": 0.5}
+    figure = sweep_figure(sweep.collect(found, [keys] * len(found.runs)))
+    figure.savefig(io.BytesIO(), format="svg")
+    return figure
+
+
+def test_dollars_in_texts_are_dollars(tmp_path: Path) -> None:
+    text = RUN.replace('"Small"', '"$a_{$"') + SWEEP.replace('"learning rate"', '"lr $x_{$ a"')
+    text = text.replace('"plain"', '"$x_{$"').replace('"They"', '"$y^{$"').replace("Fig.", "$z_{$")
+    (axes,) = drawn(load(tmp_path, text)).axes
+    assert axes.get_xlabel() == r"lr \$x_{\$ a"
+
+
+def test_a_published_name_has_a_place_of_its_own(tmp_path: Path) -> None:
+    text = RUN + SWEEP.replace("x = [0.01, 0.1]", 'x = ["a", "b"]')
+    (axes,) = drawn(load(tmp_path, text.replace("x = [0.01, 0.2]", 'x = ["a", "c"]'))).axes
+    assert [tick.get_text() for tick in axes.get_xticklabels()] == ["a", "b", "c"]
+    (line,) = (line for line in axes.lines if line.get_label() == "They (Fig. 1)")
+    assert list(line.get_xdata()) == [0, 2]
+
+
 def test_the_command_runs_draws_and_reuses(tmp_path: Path) -> None:
     path = tmp_path / "file.toml"
     path.write_text(RUN + SWEEP.replace("seeds = [0, 3]\n", ""))
@@ -90,6 +115,50 @@ def test_the_command_runs_draws_and_reuses(tmp_path: Path) -> None:
     again = CliRunner().invoke(app, arguments)
     assert again.stdout == first.stdout
     assert (folder / "0-0-seed0" / "summary.json").read_bytes() == before
+
+
+SEEDS = '[sweep]\naxis = "seed"\nx = [1, 2]\nset = { "seed" = [1, 2] }\n'
+PLAIN = SWEEP.replace("seeds = [0, 3]\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "seeds"),
+    [
+        (RUN + SEEDS, [], [1, 2]),
+        (RUN + PLAIN, [], [0]),
+        (RUN + PLAIN, ["seed=5"], [5]),
+        ("seed = 7\n" + RUN + PLAIN, [], [7]),
+        ("seed = 7\n" + RUN + PLAIN, ["seed=5"], [5]),
+    ],
+)
+def test_the_seed_of_the_run_is_heard(
+    tmp_path: Path, text: str, overrides: list[str], seeds: list[int]
+) -> None:
+    found = load(tmp_path, text, *overrides)
+    assert list(dict.fromkeys(config.seed for *_, config in found.runs)) == seeds
+    for s, k, seed, config in found.runs:
+        assert (config.name, config.seed) == (f"{s}-{k}-seed{seed}", seed)
+    keys = {"data": "d", "train_size": 1, "epochs": 1, "test_accuracy": 0.1, "val_accuracy": 0.1}
+    assert sweep.collect(found, [keys] * len(found.runs))["seeds"] == seeds
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides", "message"),
+    [
+        ("seed = 7\n" + RUN + SWEEP, [], "seed=7 has no effect beside sweep.seeds"),
+        (RUN + SWEEP, ["seed=5"], "seed=5 has no effect beside sweep.seeds"),
+        (RUN + SWEEP, ["optimizer.lr=1.0"], "'optimizer.lr=1.0' has no effect"),
+        (RUN + SEEDS, ["seed=5"], "'seed=5' has no effect"),
+        (RUN.replace('"small"', '"../evils"') + SWEEP, [], "cannot be a folder name"),
+        (RUN + SWEEP, ["name=../evils"], "cannot be a folder name"),
+        (RUN + SWEEP, ["name=" + 300 * "a"], "at most 200 letters, got 300"),
+    ],
+)
+def test_what_a_sweep_would_ignore_or_write_elsewhere_is_refused(
+    tmp_path: Path, text: str, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, text, *overrides)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs" / "ablations").glob("*.toml")), ids=str)
@@ -112,6 +181,12 @@ def test_shipped_ablations_can_run(path: Path) -> None:
         (SWEEP.replace("y =", "Y ="), "unknown key sweep.published.0.Y; .*allowed: label"),
         (SWEEP.replace('axis = "learning rate"', ""), "axis"),
         (SWEEP.replace("[0.01, 0.1] }", "[0.01, -1] }"), "greater than or equal to 0"),
+        (SWEEP.replace("0.2]", '"c"]'), "point 'c' has no place among numbers"),
+        (SWEEP.replace("0.2]", "0.0]").replace("axis", "log = true\naxis"), "above 0, got 0.0"),
+        (SWEEP.replace("optimizer.lr", "name"), "set cannot change 'name'"),
+        (SWEEP.replace("optimizer.momentum", "label"), "set cannot change 'label'"),
+        (SWEEP.replace("optimizer.lr", "seed"), 'seeds and a set of "seed" exclude each other'),
+        (SWEEP.replace("optimizer.momentum", "optimizer.lr"), "along the axis and by the series"),
     ],
 )
 def test_bad_sweeps_are_refused_before_any_run(tmp_path: Path, text: str, message: str) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from resitile.errors import ConfigError, UpdateError
+from resitile.cli import app
+from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.experiments import config, search, tune
 from resitile.experiments.observer import Observer
 
@@ -102,6 +104,26 @@ def test_a_folder_of_another_tuning_is_refused(tmp_path: Path) -> None:
             tune.tune(changed, tmp_path / "out", trials=2)
 
 
+@pytest.mark.parametrize(
+    "content", ["{", "{}", "[]", '{"name": "t", "key": {}, "trials": []}', "\xff",
+                '{"name": "t", "key": {"run": {}}, "trials": [{"number": 0}]}'],
+)  # fmt: skip
+def test_a_spoilt_record_is_named_and_made_again(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "out" / "tiny" / "tuning.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(content, encoding="latin-1")
+    with pytest.raises(CheckpointError, match=r"tuning\.json is damaged .*delete that file"):
+        tune.tune(load(tmp_path), tmp_path / "out", trials=2)
+
+
+def test_without_its_record_a_tuning_uses_its_trials_again(tmp_path: Path) -> None:
+    whole = tune.tune(load(tmp_path), tmp_path / "out", trials=3)
+    (tmp_path / "out" / "tiny" / "tuning.json").unlink()
+    # An observer that would crash at the first epoch: nothing is trained.
+    again = tune.tune(load(tmp_path), tmp_path / "out", trials=3, observer=Crash(0))
+    assert again == whole
+
+
 def test_a_run_that_diverges_counts_as_0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran = tune.run
 
@@ -115,6 +137,111 @@ def test_a_run_that_diverges_counts_as_0(tmp_path: Path, monkeypatch: pytest.Mon
     assert result["trials"][1]["val_accuracy"] == 0
     assert result["trials"][1]["failed"] == "the loss became nan"
     assert result["best"]["number"] in (0, 2)
+
+
+JOINT = """
+[data]
+limit = 60
+validation = 0.3
+[device]
+name = "soft_bounds"
+states = 4
+[algorithm]
+name = "residual_learning"
+tiles = 3
+[train]
+epochs = 1
+threads = 1
+[search]
+"algorithm.schedule" = { choices = ["periods", "auto"] }
+"algorithm.transfer_every" = { low = 3, high = 9 }
+"""
+
+
+def test_settings_that_exclude_each_other_fail_and_the_tuning_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "joint.toml"
+    path.write_text(JOINT)
+    arguments = ["tune", str(path), "--trials", "4", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    trials = json.loads((tmp_path / "out" / "joint" / "tuning.json").read_text())["trials"]
+    failed = [t for t in trials if "failed" in t]
+    assert len(trials) == 4
+    assert failed, "the seed is to propose what this test is about"
+    for trial in trials:
+        assert ("failed" in trial) == (
+            trial["number"] > 0 and trial["values"]["algorithm.schedule"] == "auto"
+        )
+    assert done.stdout.splitlines()[1].split()[:5] == [
+        "joint", f"{100 * max(t['val_accuracy'] for t in trials):.2f}", "%",
+        done.stdout.splitlines()[1].split()[3], str(len(failed)),
+    ]  # fmt: skip
+    assert f"trial {failed[0]['number'] + 1} failed: " in done.stdout
+    assert done.stdout.count("transfer_every has no meaning with schedule") == len(failed)
+
+
+def test_a_trial_is_also_tried_without_the_overrides(tmp_path: Path) -> None:
+    overrides = ["optimizer.decay_every=1"]
+    text = RUN + '[search]\n"optimizer.decay" = { choices = [1.0, 0.5] }\n'
+    with pytest.raises(ConfigError, match="has no effect with decay_every=0"):
+        load(tmp_path, text, overrides)
+
+
+def test_a_tuning_of_failures_alone_has_no_best(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def diverge(*args: Any, **kwargs: Any) -> Any:
+        raise UpdateError("the loss became nan")
+
+    monkeypatch.setattr(tune, "run", diverge)
+    path = tmp_path / "tiny.toml"
+    path.write_text(RUN + SPACE)
+    arguments = ["tune", str(path), "--trials", "2", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.count("failed: the loss became nan") == 2
+    assert not (tmp_path / "out" / "tiny" / "best.toml").exists()
+
+
+def test_a_file_that_cannot_be_trained_is_no_failed_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise ConfigError("no such data set")
+
+    monkeypatch.setattr(tune, "run", refuse)
+    with pytest.raises(ConfigError, match="no such data set"):
+        tune.tune(load(tmp_path), tmp_path, trials=2)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["optimizer.lr=0.5"], "changes what is searched, 'optimizer.lr'"),
+        (["optimizer={lr=0.5}"], "changes what is searched, 'optimizer.lr'"),
+        (["data.batch_size=8"], "changes what is searched, 'data.batch_size'"),
+        (["name=other"], "'name=other' has no effect"),
+    ],
+)
+def test_an_override_of_what_is_searched_is_refused(
+    tmp_path: Path, overrides: list[str], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(tmp_path, RUN + SPACE, overrides)
+
+
+def test_names_that_lead_elsewhere_or_are_taken_are_refused(tmp_path: Path) -> None:
+    for name, message in (('"../evil"', "cannot be a folder name"), ("3", "name=3 cannot be")):
+        with pytest.raises(ConfigError, match=message):
+            load(tmp_path, f"name = {name}\n" + RUN + SPACE)
+    files = [tmp_path / "a.toml", tmp_path / "b.toml"]
+    for file in files:
+        file.write_text('name = "same"\n' + RUN + SPACE)
+    arguments = ["tune", *map(str, files), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, ConfigError)
+    assert "are both called 'same'" in str(done.exception)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(
@@ -146,3 +273,21 @@ def test_numbers_are_proposed_with_four_digits() -> None:
     assert found == float(f"{found:.4g}")
     assert dimension.holds(found)
     assert not dimension.holds(1.5)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "found", "short"),
+    [
+        (0.001, 1.0, 0.123456, 0.1235),
+        (0.9999, 0.99999, 0.99998765, 0.99998765),  # 0.9999 and 1 with four digits: outside
+        (100.0, 105.0, 102.34567, 102.346),
+        (0.12344, 0.9, 0.123441, 0.12344),
+    ],
+)
+def test_short_numbers_lie_in_the_range(
+    low: float, high: float, found: float, short: float
+) -> None:
+    written = search.Dimension(low=low, high=high)._written(found)
+    assert low <= written <= high
+    assert written == pytest.approx(short, abs=(high - low) / 1000)
+    assert len(repr(written)) <= len(repr(found))

@@ -74,6 +74,14 @@ def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
     assert "the best single tile 44.0 %" in page
 
 
+def test_dollars_in_labels_are_no_formula(tmp_path):
+    run = make_run(tmp_path, "r", tiles=2)
+    text = (run / "config.toml").read_text().replace("<b>&", "$x_{$ a")
+    (run / "config.toml").write_text(text)
+    page = write_report([run], tmp_path / "r.html").read_text()
+    assert page.count(">r $x_{$ a</text>") == 2  # legends of the curves and of the pulses
+
+
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("tiles", [0, 1, 6])
 @pytest.mark.parametrize("epochs", [1, 4])
@@ -116,5 +124,11 @@ def test_no_runs_and_damaged_records_are_named(tmp_path):
         table([tmp_path / "nothing"])
     run = make_run(tmp_path, "r")
     (run / "metrics.jsonl").write_text('{"kind": "epo')
-    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl"):
+    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl.*copy of the file.*--over"):
+        table([run])
+    (run / "summary.json").unlink()
+    with pytest.raises(DataError, match=r"line 1 of .*metrics\.jsonl.*resume the run"):
+        table([run])
+    (run / "config.toml").write_text("data = 3")
+    with pytest.raises(DataError, match=r"config\.toml is damaged: its 'data' is no table"):
         table([run])

@@ -118,7 +118,7 @@ def test_threads_change_no_bit(path, threads, monkeypatch):
     assert {2, 3} <= set(parts)  # the work really was shared
 
 
-@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2"])
+@pytest.mark.parametrize("n", [0, -1, 1.5, True, "2", 1025, 2**31 - 1, 10**11])
 def test_impossible_numbers_of_threads(n):
     with pytest.raises(ConfigError, match="number of threads"):
         rt.set_num_threads(n)

@@ -53,6 +53,7 @@ def compare(
     from resitile.errors import ConfigError, did_you_mean
     from resitile.experiments.compare import compare as run_all
     from resitile.experiments.compare import with_seeds
+    from resitile.experiments.config import check_name
     from resitile.experiments.records import write_atomic, write_json
     from resitile.experiments.stop import Stopped
     from resitile.reports import as_csv, as_latex, groups, table, write_report
@@ -63,7 +64,7 @@ def compare(
     names = {config.name for config in wanted} | {config.title for config in wanted}
     if baseline is not None and baseline not in names:  # now, not after hours of training
         raise ConfigError(f"no run is called {baseline!r}; {did_you_mean(baseline, sorted(names))}")
-    folder = out or runs_dir / name
+    folder = out or runs_dir / check_name(name, "--name")
     try:
         with progress() as observer:
             runs = run_all(wanted, folder, overwrite=overwrite, observer=observer)

@@ -9,6 +9,7 @@ import typer
 if TYPE_CHECKING:
     from resitile.experiments.config import Config
 
+LARGEST_SEED = 2**62 - 1
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="TABLE.KEY=VALUE", help="Change one setting; may be repeated."),

@@ -1,12 +1,18 @@
 """What commands print on stdout: tables and JSON. Progress and messages go to stderr."""
 
+import errno
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+
+from resitile.errors import ResitileError
 
 _COLUMNS = (
     ("run", "label"),
@@ -24,14 +30,35 @@ _EXPENDABLE = (
 )  # fmt: skip
 
 
+@contextmanager
+def _stdout() -> Iterator[None]:
+    """Tell in one line that stdout takes no more; a closed pipe is left to click, which is silent.
+
+    Raises:
+        ResitileError: if it cannot be written (a full disk).
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EPIPE:
+            raise
+        with suppress(OSError):  # what is still buffered would fail again when Python ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise ResitileError(
+            f"cannot write to the standard output: {error.strerror}; send it elsewhere, or free "
+            "some space. Files that the command wrote are in their place"
+        ) from error
+
+
 def print_json(content: Any) -> None:
     """JSON and nothing else."""
-    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    say(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def say(text: str) -> None:
+def say(text: str, *, end: str = "\n") -> None:
     """A line beside the table, never wrapped (paths are copied from it)."""
-    typer.echo(text)
+    with _stdout():
+        typer.echo(text + end, nl=False)
 
 
 def stopped(text: str) -> typer.Exit:
@@ -55,9 +82,9 @@ def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     if form == "json":
         print_json(lines)
     elif form == "csv":
-        typer.echo(as_csv(lines), nl=False)
+        say(as_csv(lines), end="")
     elif form == "latex":
-        typer.echo(as_latex(lines), nl=False)
+        say(as_latex(lines), end="")
     else:
         shown_columns = dict(columns(lines))
         if all(line["n"] == 1 for line in lines):
@@ -101,7 +128,8 @@ def print_table(
         needed = max(needed, 200)
     if needed > console.width:
         console = Console(width=needed)
-    console.print(table, highlight=False, markup=False)
+    with _stdout():
+        console.print(table, highlight=False, markup=False)
     if dropped:
         say(f"(not shown for want of width: {', '.join(dropped)})")
 

@@ -23,11 +23,15 @@ def report(
     """Write one self-contained HTML page about runs, and print their table."""
     from resitile.cli.output import print_groups, say
     from resitile.errors import ConfigError
+    from resitile.experiments.records import check_place
     from resitile.reports import groups, table, write_report
 
     for run in runs:
         if not (run / "config.toml").is_file():
             raise ConfigError(f"{run} is not the folder of a run: it holds no config.toml")
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; name the page, such as {out / 'report.html'}")
+    check_place(out.parent)
     lines = groups(table(runs), baseline)
     page = write_report(runs, out)
     form = Format.JSON if as_json else form

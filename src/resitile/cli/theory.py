@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json
+from resitile.cli.options import LARGEST_SEED, Json
 
 
 def theory(
@@ -19,20 +19,27 @@ def theory(
     quick: Annotated[bool, typer.Option(help="Fewer copies and steps: seconds, wide errors.")] = (
         False
     ),
-    seed: Annotated[int, typer.Option(min=0, help="Of pulses, targets and noise.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of pulses, targets and noise.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Measure the theory's claims on the simulated crossbar and draw them."""
     from resitile.cli.output import print_json, say
     from resitile.errors import ConfigError
+    from resitile.experiments.records import cannot_make, check_place
     from resitile.theory import suite
 
     if out.exists() and not out.is_dir():
         raise ConfigError(f"--out {out} is a file; name a folder")
+    check_place(out)  # now, not after the measurements
     records = suite.run(
         list(only or []), quick=quick, seed=seed, say=lambda line: typer.echo(line, err=True)
     )
-    written = suite.write(records, out)
+    try:
+        written = suite.write(records, out)
+    except OSError as error:
+        raise cannot_make(out, error) from error
     if as_json:
         print_json(records)
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resitile.cli.options import DataDir, Json, Set, Threads, overrides_of
+from resitile.cli.options import LARGEST_SEED, DataDir, Json, Set, Threads, overrides_of
 
 
 def tune(
@@ -17,7 +17,7 @@ def tune(
         int | None, typer.Option(min=1, help="Epochs of every trial; default: the file's.")
     ] = None,
     settings: Set = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the proposals.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Of the proposals.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder of the tunings.")] = Path("runs/tune"),
     data_dir: DataDir = None,
     as_json: Json = False,
@@ -25,10 +25,11 @@ def tune(
 ) -> None:
     """Try settings and keep those with the best validation accuracy: OUT/NAME/best.toml.
 
-    Every file gets the same number of trials. --epochs and --set hold for the trials only, not
-    for best.toml. An interrupted tuning goes on with the same command.
+    Every file gets the same number of trials; one that diverges, or whose settings exclude each
+    other, counts as failed. --epochs and --set hold for the trials only, not for best.toml, and
+    cannot change what is searched. An interrupted tuning goes on with the same command.
     """
-    from resitile.cli.output import print_json, print_table, stopped
+    from resitile.cli.output import print_json, print_table, say, stopped
     from resitile.cli.progress import progress
     from resitile.experiments import tune as tuning
     from resitile.experiments.stop import Stopped
@@ -36,7 +37,7 @@ def tune(
     overrides = overrides_of(settings, data_dir, threads)
     if epochs is not None:
         overrides.append(f"train.epochs={epochs}")
-    files = [tuning.load(path, overrides) for path in configs]
+    files = tuning.load_all(configs, overrides)
     try:
         with progress() as observer:
             found = [
@@ -48,10 +49,21 @@ def tune(
     if as_json:
         print_json(found)
         return
-    rows = []
+    rows, failures = [], []
     for result in found:
-        best = result["best"]
-        values = ", ".join(f"{key}={value}" for key, value in best["values"].items())
-        accuracy = f"{100 * best['val_accuracy']:.2f} %"
-        rows.append([result["label"], accuracy, f"{best['number'] + 1}/{trials}", values])
-    print_table(["run", "best val acc", "trial", "values"], rows, numbers=False)
+        best, done = result["best"], result["trials"]
+        failed = [trial for trial in done if "failed" in trial]
+        row = [result["label"], "-", "-", str(len(failed)), "-"]
+        if best is not None:
+            values = ", ".join(f"{key}={value}" for key, value in best["values"].items())
+            accuracy = f"{100 * best['val_accuracy']:.2f} %"
+            place = f"{best['number'] + 1}/{len(done)}"
+            row = [result["label"], accuracy, place, str(len(failed)), values]
+        rows.append(row)
+        failures += [
+            f"{result['label']}, trial {trial['number'] + 1} failed: {trial['failed']}"
+            for trial in failed
+        ]
+    print_table(["run", "best val acc", "trial", "failed", "values"], rows, numbers=False)
+    for line in failures:
+        say(line)

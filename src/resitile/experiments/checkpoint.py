@@ -1,10 +1,13 @@
 """Checkpoints: everything a run needs to go on as if it had never stopped."""
 
 import io
+import math
 import pickle
+import struct
 import zipfile
+import zlib
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ import torch
 
 import resitile
 from resitile.errors import CheckpointError
+from resitile.experiments import shapes
 from resitile.experiments.records import write_atomic
 from resitile.experiments.task import Learner
 
@@ -23,7 +27,21 @@ _DAMAGE = (
     EOFError,
     LookupError,
     ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
 )
+_KEYS: dict[str, tuple[type, ...]] = {
+    "format": (int,),
+    "config_hash": (str,),
+    "fingerprint": (str,),
+    "position": (dict,),
+    "model": (dict,),
+    "optimizer": (dict,),
+    "rng": (torch.Tensor,),
+}
 
 
 @dataclass
@@ -91,9 +109,13 @@ def load(path: Path, learner: Learner, hashes: Collection[str]) -> Position:
     if state["config_hash"] not in hashes:
         raise CheckpointError(
             f"{path} was saved with other settings than those of the config.toml beside it, or by "
-            f"another version (resitile {state['resitile']}); put the right file back, or "
+            f"another version (resitile {state.get('resitile')}); put the right file back, or "
             "start anew with --overwrite"
         )
+    if learner.scheduler:  # torch takes in what it is given, unseen
+        fault = shapes.lacks(state.get("scheduler"), {"last_epoch": (int,), "_last_lr": (list,)})
+        if fault or state["scheduler"]["last_epoch"] != state["position"]["epoch"]:
+            raise CheckpointError(f"{_damaged(path)} (of its scheduler: {fault or 'other epochs'})")
     try:
         learner.model.load_state_dict(state["model"])
         learner.optimizer.load_state_dict(state["optimizer"])
@@ -102,18 +124,39 @@ def load(path: Path, learner: Learner, hashes: Collection[str]) -> Position:
         if learner.warm:
             learner.warm.load_state_dict(state["warm_start"])
         torch.set_rng_state(state["rng"])
-        return Position(**state["position"])
-    except (RuntimeError, KeyError, TypeError, ValueError) as error:
+    except (CheckpointError, *_DAMAGE) as error:
         raise CheckpointError(
             f"{path} does not fit this model: {error}; start anew with --overwrite"
         ) from error
+    return Position(**state["position"])
 
 
-def _read(path: Path) -> dict[str, Any]:
-    damaged = (
+def _position_fault(saved: dict[str, Any]) -> str:
+    """What no run can have written into its position, as the end of a sentence."""
+    types = {f.name: (int,) if type(f.default) is int else (int, float) for f in fields(Position)}
+    fault = shapes.lacks(saved, types)
+    if fault or saved.keys() != types.keys():
+        return fault or f"its keys are {', '.join(map(str, saved))}"
+    for key, value in saved.items():
+        if not (math.isfinite(value) and value >= 0):
+            return f"its {key!r} is {value}"
+    epoch, step, steps = saved["epoch"], saved["step"], saved["steps"]
+    # All epochs have the same number of steps, and none more than it has.
+    per_epoch, rest = divmod(steps - step, epoch) if epoch else (step + 1, steps - step)
+    if rest or step >= per_epoch:
+        return f"it is in step {step} after {epoch} epochs, but made {steps} steps"
+    return ""
+
+
+def _damaged(path: Path) -> str:
+    return (
         f"the checkpoint {path} is damaged; nothing was changed. Put a copy of it back, or start "
         "the run anew with --overwrite"
     )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    damaged = _damaged(path)
     try:
         content = io.BytesIO(path.read_bytes())
         with zipfile.ZipFile(content) as archive:
@@ -131,11 +174,16 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error
     except _DAMAGE as error:
         raise CheckpointError(f"{damaged} ({type(error).__name__})") from error
-    if not isinstance(state, dict) or "format" not in state:
+    if not isinstance(state, dict) or shapes.lacks(state, {"format": (int,)}):
         raise CheckpointError(f"{damaged} (it is no checkpoint of a run)")
     if state["format"] != FORMAT:
         raise CheckpointError(
             f"{path} has the format {state['format']} of resitile {state.get('resitile')}; this "
             f"version reads format {FORMAT}: resume with that version"
         )
+    fault = shapes.lacks(state, _KEYS)
+    if not fault and (wrong_position := _position_fault(state["position"])):
+        fault = f"of its position: {wrong_position}"
+    if fault:
+        raise CheckpointError(f"{damaged} ({fault})")
     return state

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from resitile.errors import ConfigError
-from resitile.experiments.config import Config
+from resitile.experiments.config import SEEDS, Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder, writing
 from resitile.experiments.rules import check_folder
@@ -16,13 +16,13 @@ def with_seeds(configs: Sequence[Config], seeds: Sequence[int]) -> list[Config]:
     """Every configuration with every seed; other seeds than its own become part of the name.
 
     Raises:
-        ConfigError: if a seed is negative or given twice.
+        ConfigError: if a seed is out of range or given twice.
     """
     if len(set(seeds)) != len(seeds):
         raise ConfigError(f"seeds are given twice: {', '.join(map(str, seeds))}")
     for seed in seeds:
-        if seed < 0:
-            raise ConfigError(f"a seed must be at least 0, got {seed}")
+        if not 0 <= seed < SEEDS:
+            raise ConfigError(f"a seed must be from 0 to 2**62 - 1 = {SEEDS - 1}, got {seed}")
     return [
         config
         if seed == config.seed

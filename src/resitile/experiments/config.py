@@ -15,9 +15,12 @@ from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments import tables, toml
 from resitile.experiments.younger import YOUNGER
+from resitile.kernels import threads
 
 DIGITAL = "digital"
+SEEDS = 2**62  # seeds are below
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST = 200  # of a name: a seed and the ending of a lock file must still fit into 255 bytes
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
 _COSMETIC = ("name", "label", "data.dir", "train.threads")
 
@@ -37,7 +40,7 @@ class Config(tables.Table):
 
     name: str
     label: str | None = None
-    seed: int = Field(0, ge=0, lt=2**62)
+    seed: int = Field(0, ge=0, lt=SEEDS)
     data: tables.Data = _all_default(tables.Data)
     model: tables.Model = _all_default(tables.Model)
     device: tables.Devices | None = None
@@ -164,16 +167,37 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
         config = Config.model_validate(content)
     except ValidationError as error:
         raise ConfigError(f"{source}: {tables.explain(error, Config)}") from None
-    if not _RUN_NAME.fullmatch(config.name):
+    check_name(config.name, source)
+    if config.train.threads > threads.MOST:
         raise ConfigError(
-            f"{source}: name={config.name!r} cannot be a folder name: use letters, digits, "
-            "'.', '_' and '-', and start with a letter or digit"
+            f"{source}: train.threads (or OMP_NUM_THREADS, where nothing else says it) must be at "
+            f"most {threads.MOST}, got {config.train.threads}; give at most as many as there are "
+            "cores"
         )
     try:
         config.resolved()
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
     return config
+
+
+def check_name(name: object, source: str) -> str:
+    """The name, if it can be that of a folder.
+
+    Raises:
+        ConfigError: if it is no text, leads elsewhere or is too long.
+    """
+    if not isinstance(name, str) or not _RUN_NAME.fullmatch(name):
+        raise ConfigError(
+            f"{source}: name={name!r} cannot be a folder name: use letters, digits, "
+            "'.', '_' and '-', and start with a letter or digit"
+        )
+    if len(name) > _LONGEST:
+        raise ConfigError(
+            f"{source}: a name has at most {_LONGEST} letters, got {len(name)}: {name[:20]}...; "
+            "shorten it, the label may be longer"
+        )
+    return name
 
 
 def without_cosmetic(flat: dict[str, Any]) -> dict[str, Any]:

@@ -3,11 +3,10 @@
 import functools
 import hashlib
 import importlib
-import json
 from pathlib import Path
 
-from resitile.errors import ConfigError
-from resitile.experiments import records
+from resitile.errors import CheckpointError, ConfigError
+from resitile.experiments import records, shapes
 from resitile.experiments.config import Config
 from resitile.experiments.records import RunFolder
 
@@ -37,11 +36,22 @@ def check(config: Config, folder: RunFolder) -> None:
 
     Raises:
         ConfigError: naming what changed.
+        CheckpointError: if the digests are damaged.
     """
     if not folder.code.is_file():
         return
-    before, now = json.loads(folder.code.read_text(encoding="utf-8")), digests(config)
-    changed = sorted(name for name, digest in now.items() if before.get(name) != digest)
+    try:
+        before, fault = shapes.read_json(folder.code)
+    except OSError as error:
+        before, fault = None, str(error.strerror)
+    now = digests(config)
+    fault = fault or shapes.lacks(before, dict.fromkeys(now, (str,)))
+    if fault:
+        raise CheckpointError(
+            f"{folder.code} is damaged ({fault}), so that nobody knows whether the code of this "
+            "run has changed; put a copy back, or train anew with --overwrite"
+        )
+    changed = sorted(name for name, digest in now.items() if before[name] != digest)
     if changed:
         raise ConfigError(
             f"the file of {', '.join(changed)} has changed since {folder.path} was begun; train "

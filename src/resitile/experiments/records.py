@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 
 import resitile
 from resitile.errors import CheckpointError, ConfigError, ResitileError
+from resitile.experiments import shapes
 
 SCHEMA = 1
 
@@ -69,8 +70,17 @@ class RunFolder:
 
     @property
     def exists(self) -> bool:
-        """Whether there is anything in the folder."""
-        return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        """Whether there is anything in the folder.
+
+        Raises:
+            ConfigError: if nobody can tell (its name is too long, or it may not be read).
+        """
+        try:
+            return self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir()))
+        except OSError as error:
+            raise ConfigError(
+                f"cannot look into {self.path}: {error.strerror}; name another folder"
+            ) from error
 
 
 @contextmanager
@@ -81,9 +91,10 @@ def writing(folder: Path) -> Iterator[None]:
     process ends, however it ends. The file stays; it means nothing by itself.
 
     Raises:
-        ConfigError: if another process has it.
+        ConfigError: if another process has it, or the folder cannot be made.
         ResitileError: if the file cannot be made.
     """
+    check_place(folder)
     folder = folder.absolute()
     lock = FileLock(folder.with_name(f".{folder.name}.lock"))
     try:
@@ -95,6 +106,8 @@ def writing(folder: Path) -> Iterator[None]:
             "finished, stop it, or choose another name or folder"
         ) from None
     except OSError as error:
+        if not folder.exists():
+            raise cannot_make(folder, error) from error
         raise cannot_write(Path(lock.lock_file), error) from error
     try:
         yield
@@ -131,6 +144,27 @@ def cannot_write(path: Path, error: OSError) -> ResitileError:
     )
 
 
+def check_place(folder: Path) -> None:
+    """Refuse a folder that cannot be made, for there is something else in its place or above it.
+
+    Raises:
+        ConfigError: naming what is in the way.
+    """
+    whole = folder.absolute()
+    there = next(path for path in (whole, *whole.parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise ConfigError(
+            f"cannot make the folder {folder}: {there} is no folder; name another place"
+        )
+
+
+def cannot_make(path: Path, error: OSError) -> ResitileError:
+    """What to say when a file or folder that was asked for cannot be made."""
+    if error.errno == errno.ENOSPC:
+        return ResitileError(f"cannot make {path}: {error.strerror}; free some space, try again")
+    return ConfigError(f"cannot make {path}: {error.strerror or error}; name another place")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write JSON by `write_atomic`; NaN is refused."""
     text = json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False)
@@ -154,33 +188,46 @@ def append_metrics(path: Path, records: list[dict[str, Any]]) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """All records; a last line that was cut off in the middle does not count."""
-    records = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+    """All records before the first damaged line; a run that goes on drops what is cut off."""
+    return _read_metrics(path)[0]
+
+
+def _read_metrics(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The records, and what is wrong with the line after them."""
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
-            records.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-        if not line.endswith("\n"):
-            break
-    return records
+            record = json.loads(line)
+            fault = shapes.metrics_fault(record)
+        except (ValueError, RecursionError) as error:
+            record, fault = None, f"it is no JSON: {error}"
+        if fault:
+            return records, f" (line {number} is damaged: {fault})"
+        records.append(record)
+    return records, ""
 
 
 def cut_metrics(path: Path, epoch: int) -> None:
     """Drop what was recorded after an epoch, as a run does that goes on from there.
 
     Raises:
-        CheckpointError: if epochs up to there are missing.
+        CheckpointError: if epochs up to there are missing or damaged.
     """
     try:
-        kept = [r for r in read_metrics(path) if r["epoch"] <= epoch]
+        found, fault = _read_metrics(path)
     except FileNotFoundError:
-        kept = []
+        found, fault = [], ""
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot read {path}: {error.strerror}; put the file back, or start anew with "
+            "--overwrite"
+        ) from error
+    kept = [r for r in found if r["epoch"] <= epoch]
     epochs = [r["epoch"] for r in kept if r["kind"] == "epoch"]
     if epochs != list(range(1, epoch + 1)):
         raise CheckpointError(
-            f"{path} holds the epochs {epochs}, but the checkpoint beside it stands after epoch "
-            f"{epoch}; put the file back, or start anew with --overwrite"
+            f"{path} holds the epochs {epochs}{fault}, but the checkpoint beside it stands after "
+            f"epoch {epoch}; put the file back, or start anew with --overwrite"
         )
     lines = "".join(json.dumps(r, allow_nan=False) + "\n" for r in kept)
     write_atomic(path, lines.encode())
@@ -193,17 +240,18 @@ def read_summary(folder: RunFolder) -> dict[str, Any] | None:
         CheckpointError: if the file is damaged.
     """
     try:
-        content = json.loads(folder.summary.read_text(encoding="utf-8"))
+        content, fault = shapes.read_json(folder.summary)
     except FileNotFoundError:
         return None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise CheckpointError(f"cannot read {folder.summary}: {error.strerror}") from error
+    fault = fault or shapes.finished_fault(content)
+    if fault:
         raise CheckpointError(
-            f"{folder.summary} is damaged ({error}); delete that file and use --resume: the run "
-            "then writes it anew from its last checkpoint"
-        ) from error
-    if not isinstance(content, dict) or "config_hash" not in content:
-        raise CheckpointError(f"{folder.summary} is not the summary of a run; delete that file")
-    return content
+            f"{folder.summary} is damaged ({fault}); delete that file and resume the run: it then "
+            "writes it anew from its last checkpoint"
+        )
+    return dict(content)
 
 
 def environment(threads: int) -> dict[str, Any]:

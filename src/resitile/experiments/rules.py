@@ -52,7 +52,7 @@ def begin(config: Config, folder: RunFolder, learner: Learner) -> Position:
             shutil.rmtree(folder.path)
         folder.path.mkdir(parents=True)
     except OSError as error:
-        raise records.cannot_write(folder.path, error) from error
+        raise records.cannot_make(folder.path, error) from error
     records.write_atomic(folder.config, config.toml().encode())
     own_code.keep(config, folder)
     records.append_metrics(folder.metrics, [])

@@ -58,9 +58,18 @@ class Dimension(Table):
         return inside and self.low <= value <= self.high  # type: ignore[operator]
 
     def suggest(self, trial: "Trial", key: str) -> Value:
-        """The value that a trial is to use; numbers with four digits, as people write them."""
+        """The value that a trial is to use; numbers with few digits, as people write them."""
         found = trial._suggest(key, self.distribution())
-        return float(f"{found:.4g}") if isinstance(found, float) else found
+        return self._written(found) if isinstance(found, float) else found
+
+    def _written(self, found: float) -> float:
+        """The number with four digits, or as many as a narrow range needs to tell values apart."""
+        near = (float(self.high or 0) - float(self.low or 0)) / 1000
+        for digits in range(4, 17):
+            short = float(f"{found:.{digits}g}")
+            if self.holds(short) and abs(short - found) <= near:
+                return short
+        return found
 
 
 def parse(table: Any, source: str) -> dict[str, Dimension]:
@@ -87,3 +96,25 @@ def parse(table: Any, source: str) -> dict[str, Dimension]:
             where = f'search."{key}".'
             raise ConfigError(f"{source}: {explain(error, Dimension, where)}") from None
     return space
+
+
+def check_override(assignment: str, space: dict[str, Dimension], source: str) -> None:
+    """Refuse to set (`a.b=c`) what the trials set themselves, or a table that holds it.
+
+    Raises:
+        ConfigError: naming the key that is searched.
+    """
+    given = [key.strip() for key in assignment.partition("=")[0].split(".")]
+    if given == ["name"]:
+        raise ConfigError(
+            f"{source}: {assignment!r} has no effect, trials are numbered; write the name into "
+            "the file, or choose another folder"
+        )
+    for key in space:
+        searched = key.split(".")
+        shared = min(len(given), len(searched))
+        if given[:shared] == searched[:shared]:
+            raise ConfigError(
+                f"{source}: {assignment!r} changes what is searched, {key!r}; leave it out, or "
+                "change the file: its own value is that of the first trial"
+            )

@@ -2,6 +2,7 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,26 @@ from resitile.experiments.tables import Table, explain
 _ONLY = "resitile"  # label of the line of a sweep without series
 
 
+def _check_set(settings: dict[str, Any]) -> None:
+    """Refuse to set what a sweep writes into each of its runs itself."""
+    for key in settings:
+        if key.strip() in ("name", "label"):
+            raise ValueError(
+                f"set cannot change {key!r}: a run is named by its place in the sweep; remove it, "
+                "or give the series a label"
+            )
+
+
 class Series(Table):
     """One line of the picture: its name and the settings that all its runs share."""
 
     label: str
     set: dict[str, Value] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _allowed(self) -> "Series":
+        _check_set(self.set)
+        return self
 
 
 class Published(Table):
@@ -48,7 +64,7 @@ class Axis(Table):
         x: its values, numbers or names.
         set: for every dotted key, its value at each x.
         series: lines of the picture; without, one.
-        seeds: seeds of every point.
+        seeds: seeds of every point; without, the seed of the run.
         log: draw the axis in the logarithm.
         published: lines to stand beside.
     """
@@ -57,16 +73,36 @@ class Axis(Table):
     x: list[int | float | str] = Field(min_length=1)
     set: dict[str, list[Value]]
     series: list[Series] = Field(default_factory=list)
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    seeds: list[int] | None = Field(None, min_length=1)
     log: bool = False
     published: list[Published] = Field(default_factory=list)
 
+    @property
+    def keys(self) -> list[str]:
+        """The dotted keys that the sweep sets."""
+        own = [*self.set, *(key for series in self.series for key in series.set)]
+        return [key.strip() for key in own]
+
     @model_validator(mode="after")
     def _equal(self) -> "Axis":
+        _check_set(self.set)
         for key, values in self.set.items():
             if len(values) != len(self.x):
                 raise ValueError(f"set {key!r} needs {len(self.x)} values, got {len(values)}")
-        if len(set(self.seeds)) != len(self.seeds):
+        for series in self.series:
+            for key in self.set.keys() & series.set.keys():
+                raise ValueError(
+                    f"{key!r} is set along the axis and by the series {series.label!r}; remove one"
+                )
+        named = any(isinstance(x, str) for x in self.x)
+        for x in (*self.x, *(x for line in self.published for x in line.x)):
+            if isinstance(x, str) and not named:
+                raise ValueError(f"the published point {x!r} has no place among numbers: {self.x}")
+            if self.log and (isinstance(x, str) or x <= 0):
+                raise ValueError(f"log needs an axis of numbers above 0, got {x!r}")
+        if self.seeds and "seed" in self.keys:
+            raise ValueError('seeds and a set of "seed" exclude each other: give one of them')
+        if self.seeds and len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds are given twice: {self.seeds}")
         return self
 
@@ -107,25 +143,48 @@ def load(path: Path, overrides: list[str]) -> Sweep:
         raise ConfigError(f"{path}: {explain(error, Axis, 'sweep.')}") from None
     content.setdefault("name", path.stem)
     for assignment in overrides:
+        key = assignment.partition("=")[0].strip()
+        if key in axis.keys:
+            raise ConfigError(
+                f"{path}: {key!r} has another value at each point or series of the sweep, so "
+                f"{assignment!r} has no effect; leave it out, or change the file's [sweep]"
+            )
         toml.override(content, assignment)
-    name, title = str(content["name"]), str(content.get("label", content["name"]))
+    if axis.seeds and "seed" in content:
+        raise ConfigError(
+            f"{path}: seed={content['seed']!r} has no effect beside sweep.seeds={axis.seeds}; "
+            "remove one of them"
+        )
+    name = configs.check_name(content["name"], str(path))
+    title = content.get("label", name)
+    if not isinstance(title, str):
+        raise ConfigError(f"{path}: label must be text, got {title!r}")
+    seeds: Sequence[int | None] = axis.seeds or [None]  # None: as the run says
     runs = []
     for s, series in enumerate(axis.series or [Series(label=_ONLY)]):
         for k in range(len(axis.x)):
-            for seed in axis.seeds:
-                runs.append((s, k, seed, _run(content, axis, series, s, k, seed, path)))
+            for seed in seeds:
+                config = _run(content, axis, series, s, k, seed, path)
+                runs.append((s, k, config.seed, config))
     return Sweep(name, title, axis, runs)
 
 
 def _run(
-    content: dict[str, Any], axis: Axis, series: Series, s: int, k: int, seed: int, path: Path
+    content: dict[str, Any],
+    axis: Axis,
+    series: Series,
+    s: int,
+    k: int,
+    seed: int | None,
+    path: Path,
 ) -> Config:
     own = copy.deepcopy(content)
     settings = {**series.set, **{key: values[k] for key, values in axis.set.items()}}
     for key, value in settings.items():
         toml.override(own, f"{key}={json.dumps(value)}")
-    own["seed"] = seed
-    own["name"] = f"{s}-{k}-seed{seed}"
+    if seed is not None:
+        own["seed"] = seed
+    own["name"] = f"{s}-{k}-seed{own.get('seed', 0)}"
     own["label"] = f"{series.label}, {axis.axis} {axis.x[k]}"
     return configs.parse(own, str(path))
 
@@ -165,5 +224,5 @@ def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
         "data": first["data"],
         "train_size": first["train_size"],
         "epochs": first["epochs"],
-        "seeds": sweep.axis.seeds,
+        "seeds": list(dict.fromkeys(seed for _, _, seed, _ in sweep.runs)),
     }

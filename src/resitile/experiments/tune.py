@@ -2,13 +2,14 @@
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resitile.errors import ConfigError, UpdateError
+from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.experiments import config as configs
-from resitile.experiments import records, search, toml
+from resitile.experiments import records, search, shapes, toml
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
@@ -46,28 +47,53 @@ class Tuning:
         content["name"] = name or self.name
         return configs.parse(content, str(self.source))
 
+    def check(self, values: dict[str, Value]) -> None:
+        """Raise ConfigError if these values cannot be together, in a trial or in best.toml."""
+        self.config(values, "given")
+        self.config(values)
+
 
 def load(path: Path, overrides: list[str]) -> Tuning:
     """Read a file with a `[search]` table; the overrides hold for the trials only.
 
     Raises:
-        ConfigError: if the run or the search is not a possible one.
+        ConfigError: if the run or the search is not a possible one, or an override has no effect.
     """
     content = toml.read(path)
     space = search.parse(content.pop("search", None), str(path))
-    content.setdefault("name", path.stem)
-    trial = copy.deepcopy(content)
-    for assignment in overrides:
-        toml.override(trial, assignment)
-    tuning = Tuning(content, trial, space, path)
-    tuning.config({}, "given")
-    for key, dimension in space.items():
+    configs.check_name(content.setdefault("name", path.stem), str(path))
+    for key in space:
         if key.split(".")[0] not in ("algorithm", "optimizer", "convert", "warm_start", "data"):
             raise ConfigError(f"{path}: {key!r} is not a setting that a tuning can change")
+    trial = copy.deepcopy(content)
+    for assignment in overrides:
+        search.check_override(assignment, space, str(path))
+        toml.override(trial, assignment)
+    tuning = Tuning(content, trial, space, path)
+    tuning.check({})
+    for key, dimension in space.items():
         ends = dimension.choices or [v for v in (dimension.low, dimension.high) if v is not None]
         for value in ends:  # found now rather than after hours of trials
-            tuning.config({key: value}, "given")
+            tuning.check({key: value})
     return tuning
+
+
+def load_all(paths: Sequence[Path], overrides: list[str]) -> list[Tuning]:
+    """Read several files; each needs a name, and so a folder, of its own.
+
+    Raises:
+        ConfigError: if two have the same name, and as `load`.
+    """
+    tunings: dict[str, Tuning] = {}
+    for path in paths:
+        tuning = load(path, overrides)
+        if tuning.name in tunings:
+            raise ConfigError(
+                f"{path} and {tunings[tuning.name].source} are both called {tuning.name!r}; give "
+                "each file its own name"
+            )
+        tunings[tuning.name] = tuning
+    return list(tunings.values())
 
 
 def tune(
@@ -82,7 +108,8 @@ def tune(
 
     The first trial uses the file's own values; Optuna's tree-structured Parzen estimator proposes
     the others. Test images are not looked at. Every trial is a run with its folder, so that an
-    interrupted tuning goes on where it stood, to the same proposals; more trials can be added.
+    interrupted tuning goes on where it stood, to the same proposals; more trials can be added. One
+    that diverges, or whose settings exclude each other, has `failed`, with the reason.
 
     Args:
         tuning: what to do.
@@ -92,7 +119,7 @@ def tune(
         observer: is told about every run.
 
     Returns:
-        The content of tuning.json: the trials, and which was the best.
+        The content of tuning.json: the trials, and which was the best (null if all failed).
 
     Raises:
         ConfigError: if the folder holds a tuning with other settings, or another process writes it.
@@ -143,12 +170,18 @@ def _try(
     observer: Observer | None,
 ) -> dict[str, Any]:
     """Run one trial, or what is left of it."""
-    config = tuning.config(values, f"trial-{number:03}")
-    resume = RunFolder(folder / config.name).exists
     record: dict[str, Any] = {"number": number, "values": values, "val_accuracy": 0.0}
+    name = f"trial-{number:03}"
+    resume = RunFolder(folder / name).exists
     try:
+        tuning.check(values)
+        config = tuning.config(values, name)
         summary = run(config, folder, resume=resume, observer=observer, test=False)
     except UpdateError as error:  # a step that is too large is a result, too
+        return record | {"failed": str(error)}
+    except ConfigError as error:
+        if number == 0 or resume:  # the file itself cannot be trained, or the folder is another's
+            raise
         return record | {"failed": str(error)}
     return record | {"val_accuracy": summary["val_accuracy"], "wall_s": summary["wall_s"]}
 
@@ -174,11 +207,21 @@ def _begin(tuning: Tuning, folder: Path, seed: int) -> list[dict[str, Any]]:
 
     Raises:
         ConfigError: if they belong to another tuning.
+        CheckpointError: if their record is damaged.
     """
     path = folder / "tuning.json"
-    if not path.is_file():
+    if not path.exists():
         return []
-    content = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        content, fault = shapes.read_json(path)
+    except OSError as error:
+        content, fault = None, str(error.strerror)
+    fault = fault or shapes.tuning_fault(content)
+    if fault:
+        raise CheckpointError(
+            f"{path} is damaged ({fault}); delete that file and give the same command: it is "
+            "written anew from the trials beside it, which are not trained again"
+        )
     key = content["key"]
     key["run"] = configs.without_cosmetic(key["run"])  # older ones have more in it
     if key != _key(tuning, seed):
@@ -199,7 +242,8 @@ def _key(tuning: Tuning, seed: int) -> dict[str, Any]:
 
 
 def _write(tuning: Tuning, folder: Path, seed: int, done: list[dict[str, Any]]) -> dict[str, Any]:
-    best = max(done, key=lambda record: record["val_accuracy"]) if done else None
+    trained = [record for record in done if "failed" not in record]
+    best = max(trained, key=lambda record: record["val_accuracy"], default=None)
     content = {
         "name": tuning.name,
         "label": tuning.config({}).title,

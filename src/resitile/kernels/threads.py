@@ -14,6 +14,7 @@ from typing import Any
 
 from resitile.errors import ConfigError
 
+MOST = 1024  # threads: more than any machine has, and fewer than its libraries die of
 # `signal.signal` puts enumerations around its C module: ten times what the call itself takes.
 _calls = getattr(signal, "_signal", signal)
 _get_handler, _set_handler = _calls.getsignal, _calls.signal
@@ -24,10 +25,12 @@ _threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else
 
 
 def set_num_threads(n: int) -> None:
-    """Let the engine use `n` threads (at least 1); results do not depend on it."""
+    """Let the engine use `n` threads (1 to 1024); results do not depend on it."""
     global _threads, _pool
-    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-        raise ConfigError(f"the number of threads must be a whole number of at least 1, got {n!r}")
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST:
+        raise ConfigError(
+            f"the number of threads must be a whole number from 1 to {MOST}, got {n!r}"
+        )
     with _lock:
         _threads, _pool = n, None
 

@@ -20,6 +20,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8
 _STYLES = ("-", "--", ":")
 
 
+def plain(text: object) -> str:
+    """A text of the user's as matplotlib is to draw it: dollars are dollars, not formulas."""
+    return str(text).replace("$", r"\$")
+
+
 def _look(number: int) -> dict[str, Any]:
     return {
         "color": COLOURS[number % len(COLOURS)],
@@ -49,7 +54,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
             mark = "o" if len(mean) < 25 else None
             axis.plot(
                 range(1, len(mean) + 1), mean, **look, marker=mark, markersize=3.5,
-                label=group[0].label,
+                label=plain(group[0].label),
             )  # fmt: skip
         for before, after in pairwise(group[0].epochs):
             if before.get("stage") is not None and before.get("stage") != after.get("stage"):
@@ -99,7 +104,7 @@ def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) 
             axis.set_title(
                 f"tile {n} · ×{layer['gamma'][n]:.3g} · std {layer['std'][n]:.2f}", fontsize=7.5
             )
-        line[0].set_ylabel(name, fontsize=8, rotation=0, ha="right", va="center")
+        line[0].set_ylabel(plain(name), fontsize=8, rotation=0, ha="right", va="center")
     figure.supxlabel("weight in the tile's own units; share of its devices", fontsize=8)
     return figure
 
@@ -125,7 +130,7 @@ def tile_history(run: Run, name: str) -> Figure:
         axis.set_title(f"tile {n}", fontsize=8)
         axis.tick_params(labelsize=7)
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=3))
-    axes[0].set_ylabel(name, fontsize=8)
+    axes[0].set_ylabel(plain(name), fontsize=8)
     figure.supxlabel("epoch", fontsize=8)
     return figure
 
@@ -140,7 +145,7 @@ def tile_evolution(run: Run) -> Figure:
         for n in range(len(run.tiles[-1]["layers"][name]["std"])):
             values = [record["layers"][name]["std"][n] for record in run.tiles]
             axis.plot(epochs, values, **_look(n), marker=".", label=f"tile {n}")
-        axis.set_title(name, fontsize=9)
+        axis.set_title(plain(name), fontsize=9)
         axis.set_xlabel("epoch")
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
         axis.grid(alpha=0.25)
@@ -166,7 +171,7 @@ def pulses_per_tile(runs: Sequence[Run]) -> Figure:
         ]
         if totals:
             mean = [sum(values) / len(values) for values in zip(*totals, strict=True)]
-            analog.append((number, group[0].label, mean))
+            analog.append((number, plain(group[0].label), mean))
     figure = Figure(figsize=(9.5, 2.8), layout="constrained")
     axis = figure.subplots()
     for slot, (number, label, mean) in enumerate(analog):

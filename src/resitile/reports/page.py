@@ -11,6 +11,7 @@ import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from resitile.experiments.records import cannot_make
 from resitile.reports import comparison, figures
 from resitile.reports.records import Run, read_runs, row
 
@@ -27,7 +28,7 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
         `out`.
 
     Raises:
-        ConfigError: if there are no runs.
+        ConfigError: if there are no runs, or the file cannot be written.
         DataError: if a record is missing or damaged.
     """
     runs = read_runs(run_dirs)
@@ -60,8 +61,11 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
         runs=[{"label": run.label, "settings": run.settings} for run in runs],
         seeds=sorted({r["seed"] for r in rows if r.get("seed") is not None}),
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(page, encoding="utf-8")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise cannot_make(out, error) from error
     return out
 
 

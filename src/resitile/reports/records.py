@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from resitile.errors import ConfigError, DataError
+from resitile.experiments import shapes
 from resitile.experiments.younger import YOUNGER
 
 
@@ -62,21 +63,33 @@ def read_run(path: Path) -> Run:
         config = tomllib.loads(settings)
     except tomllib.TOMLDecodeError as error:
         raise DataError(f"{path / 'config.toml'} is damaged: {error}") from error
+    for key in ("data", "model", "algorithm", "train", "convert"):
+        if not isinstance(config.get(key, {}), dict):
+            raise DataError(f"{path / 'config.toml'} is damaged: its {key!r} is no table")
     lines = []
-    for number, line in enumerate(_text(path / "metrics.jsonl").splitlines(), 1):
+    for number, line in enumerate(_bytes(path / "metrics.jsonl").splitlines(), 1):
         try:
             lines.append(json.loads(line))
-        except json.JSONDecodeError as error:
+            fault = shapes.metrics_fault(lines[-1])
+        except (ValueError, RecursionError) as error:
+            fault = str(error)
+        if fault:
+            # A finished run is not resumed, it is done.
+            finished = (path / "summary.json").exists()
+            remedy = "resume the run (it drops what follows its last checkpoint) or run it again"
+            if finished:
+                remedy = "put a copy of the file back, or run it again with --overwrite"
             raise DataError(
-                f"line {number} of {path / 'metrics.jsonl'} is damaged: {error}; resume the run "
-                "(it drops what follows its last checkpoint) or run it again"
-            ) from error
+                f"line {number} of {path / 'metrics.jsonl'} is damaged: {fault}; {remedy}"
+            )
     summary = None
-    if (path / "summary.json").is_file():
-        try:
-            summary = json.loads(_text(path / "summary.json"))
-        except json.JSONDecodeError as error:
-            raise DataError(f"{path / 'summary.json'} is damaged: {error}") from error
+    if (path / "summary.json").exists():
+        summary, fault = _summary(path / "summary.json")
+        if fault:
+            raise DataError(
+                f"{path / 'summary.json'} is damaged: {fault}; delete that file and resume the "
+                "run: it then writes it anew from its last checkpoint"
+            )
     epochs = [line for line in lines if line.get("kind") == "epoch"]
     tiles = [line for line in lines if line.get("kind") == "tiles"]
     return Run(path, config, settings, epochs, tiles, summary)
@@ -133,10 +146,24 @@ def _states(device: Any) -> Any:
     return states if len(set(states)) > 1 else states[0]
 
 
-def _text(path: Path) -> str:
+def _summary(path: Path) -> tuple[dict[str, Any] | None, str]:
+    """The summary, and what is wrong with it."""
     try:
-        return path.read_text(encoding="utf-8")
+        content, fault = shapes.read_json(path)
+    except OSError as error:
+        return None, str(error.strerror)
+    return content, fault or shapes.summary_fault(content)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+def _text(path: Path) -> str:
+    try:
+        return _bytes(path).decode()
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is damaged: it is not text ({error})") from error

@@ -7,7 +7,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from resitile.reports.figures import COLOURS
+from resitile.reports.figures import COLOURS, plain
 
 
 def sweep_figure(record: dict[str, Any]) -> Figure:
@@ -19,30 +19,34 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(6.8, 4.2), layout="constrained")
     axes = figure.subplots()
     named = any(isinstance(x, str) for x in record["x"])
-    place = {x: float(k) if named else float(x) for k, x in enumerate(record["x"])}
+    place: dict[Any, float] = {}
+    for line in (record, *record["published"]):  # a published name may have a place of its own
+        for x in line["x"]:
+            place.setdefault(x, float(len(place)) if named else float(x))
+    ticks = list(place) if named else record["x"]
     for number, line in enumerate(record["series"]):
         colour = COLOURS[number % len(COLOURS)]
         at = [place[x] for x in record["x"]]
         mean = [sum(values) / len(values) for values in line["test"]]
-        axes.plot(at, mean, color=colour, marker="o", markersize=4.5, label=line["label"])
+        axes.plot(at, mean, color=colour, marker="o", markersize=4.5, label=plain(line["label"]))
         for x, values in zip(at, line["test"], strict=True):
             if len(values) > 1:
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.45)
     for number, line in enumerate(record["published"]):
-        at = [place[x] if named else float(x) for x in line["x"]]
+        at = [place[x] for x in line["x"]]
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(
             at, [y / 100 for y in line["y"]], color=colour, linestyle="--", marker="s",
-            markersize=4, alpha=0.55, label=f"{line['label']} ({line['source']})",
+            markersize=4, alpha=0.55, label=plain(f"{line['label']} ({line['source']})"),
         )  # fmt: skip
-    axes.set(xlabel=record["axis"], ylabel="test accuracy", ylim=(0, 1))
+    axes.set(xlabel=plain(record["axis"]), ylabel="test accuracy", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     if record["log"]:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    axes.set_xticks(list(place.values()), [str(x) for x in place])
+    axes.set_xticks([place[x] for x in ticks], [plain(x) for x in ticks])
     images = f"{record['train_size']:,} training images of {record['data']}"
-    axes.set_title(f"{record['title']}: {images}, {record['epochs']} epochs", fontsize=9)
+    axes.set_title(plain(f"{record['title']}: {images}, {record['epochs']} epochs"), fontsize=9)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)

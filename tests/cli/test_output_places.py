@@ -1,0 +1,99 @@
+"""Places that cannot be written: one line that says so, before anything is computed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resitile.cli import main
+from resitile.errors import ConfigError, ResitileError
+from resitile.experiments.config import load
+from resitile.experiments.records import RunFolder
+from resitile.experiments.rules import begin
+from resitile.reports import write_report
+from tests.experiments.conftest import DIGITAL
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a configuration, a file in the way, and an unfinished run."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.toml").write_text(DIGITAL)
+    (tmp_path / "taken").write_text("treasure")
+    folder = tmp_path / "runs" / "old"
+    folder.mkdir(parents=True)
+    (folder / "config.toml").write_text('name = "old"\n[algorithm]\nname = "digital"\n')
+    (folder / "metrics.jsonl").write_text("")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("report runs/old -o taken/x.html", "cannot make the folder taken: "),
+        ("report runs/old -o taken/deep/x.html", "taken is no folder; name another place"),
+        ("report runs/old -o .", "--out . is a folder; name the page, such as report.html"),
+        ("theory --quick --only schedule -o taken/x", "taken is no folder; name another place"),
+        ("theory --quick --only schedule -o taken", "taken is a file"),
+        ("train tiny.toml --runs-dir taken/x", "taken is no folder; name another place"),
+        ("train tiny.toml --runs-dir " + 300 * "a", "cannot look into"),
+        ("compare tiny.toml --out taken", "cannot make the folder taken: "),
+        ("compare tiny.toml --out taken/x", "taken is no folder; name another place"),
+        ("compare tiny.toml --name ../x", "name='../x' cannot be a folder name"),
+        ("compare tiny.toml --name " + 300 * "a", "at most 200 letters"),
+    ],
+)
+def test_a_place_that_cannot_be_is_one_line(
+    run: Path, capfd: pytest.CaptureFixture[str], command: str, message: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(command.split())
+    out, err = capfd.readouterr()
+    assert (left.value.code, out) == (2, "")
+    lines = [line for line in err.splitlines() if not line.startswith("tiny: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert "--resume" not in err
+    assert Path("taken").read_text() == "treasure"
+    assert sorted(path.name for path in Path.cwd().iterdir()) == ["runs", "taken", "tiny.toml"]
+
+
+@pytest.mark.parametrize("command", ["theory --quick", "tune tiny.toml"])
+def test_a_seed_that_is_too_large_is_refused(
+    run: Path, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main([*command.split(), "--seed", str(2**62)])
+    assert left.value.code == 2
+    err = capfd.readouterr().err
+    assert "--seed" in err
+    assert str(2**62 - 1) in err
+
+
+def test_a_report_says_why_its_page_cannot_be_written(run: Path) -> None:
+    with pytest.raises(ConfigError, match=r"cannot make \.: Is a directory; name another place"):
+        write_report([run], Path())
+
+
+def test_a_run_folder_that_cannot_be_made_has_nothing_to_resume(run: Path) -> None:
+    config = load(Path("tiny.toml"))
+    with pytest.raises(ResitileError, match=r"cannot make .*name another place") as caught:
+        begin(config, RunFolder(Path("taken/tiny")), None)  # type: ignore[arg-type]
+    assert "--resume" not in str(caught.value)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("more", [[], ["--json"]])
+def test_a_full_disk_behind_stdout_is_one_line(more: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "resitile.cli", "device", "list", *more],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert done.stderr.startswith("error: cannot write to the standard output: No space left")
