@@ -2,7 +2,8 @@
 
 import functools
 import hashlib
-import importlib
+import json
+import sys
 from pathlib import Path
 
 from resitile.errors import CheckpointError, ConfigError
@@ -18,7 +19,8 @@ def digests(config: Config) -> dict[str, str]:
     found = {}
     for name in names:
         if ":" in name:
-            source = importlib.import_module(name.partition(":")[0]).__file__
+            import_own(name, "code")
+            source = sys.modules[name.partition(":")[0]].__file__
             content = Path(source).read_bytes() if source else b""
             found[name] = hashlib.sha256(content).hexdigest()
     return found
