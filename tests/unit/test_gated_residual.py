@@ -223,7 +223,7 @@ def test_mixed_evidence_devices_open_the_gate_by_their_joint_spread():
         ({"alarm": 0}, r"alarm must be a number in \(0, 1\), got 0"),
         ({"fresh": 0}, "fresh must be a number above 0, got 0"),
         ({"decisions": -1}, "decisions must be a number above 0, got -1"),
-        ({"decisions": float("inf")}, "decisions must be a number above 0, got inf"),
+        ({"decisions": float("inf")}, "decisions must be a number above 0 .*, got inf"),
         ({"columns": 0}, "columns must be"),
         ({"stage_steps": 0}, "stage_steps must be"),
         ({"refill": 0.0}, "refill must be a number above 0"),

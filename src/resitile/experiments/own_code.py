@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from resitile._registry import import_own
 from resitile.errors import CheckpointError, ConfigError
 from resitile.experiments import records, shapes
 from resitile.experiments.config import Config
