@@ -2,13 +2,15 @@
 
     python scripts/check_plan.py RUNS_DIR
 
-Three tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
+Four tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
 with one linear layer, 4,000 images in mini-batches of 8, narrow devices of 15 states that are
-steeper up than down; and three linear layers, 8,000 images in mini-batches of 10 (a quarter of them
-for validation), devices of 20 states with linear steps. For each, with three seeds, 24 runs: every
-method of the planner with its steps, and variants with half and double the learning rate. Compares
-the recommendation, predicted and after three and six runs, with the best run, without limits and
-with 4 kB of digital storage. Finished runs of the same code in RUNS_DIR are used again.
+steeper up than down; three linear layers, 8,000 images in mini-batches of 10 (a quarter of them for
+validation), devices of 20 states with linear steps; and a convolution with strides and two linear
+layers, 8,000 images in mini-batches of 20, devices of 12 states whose steps no formula tells. The
+last was first run when the planner was finished. For each, with three seeds, 24 runs: every method
+of the planner with its steps, and variants with half and double the learning rate. Compares the
+recommendation, predicted and after three and six runs, with the best run, without limits and with
+4 kB of digital storage. Finished runs of the same code in RUNS_DIR are used again.
 Writes results/plan/check.json.
 """
 
@@ -41,6 +43,12 @@ TASKS = {
         {"name": "linear_step", "states": 20, "variation": {"cycle": 0.2}},
         {"name": "fashion-mnist-10k", "batch_size": 10, "limit": 8000, "validation": 0.25},
         "plan_layers:ThreeLayers", epochs=6, threads=1,
+    ),
+    "strided": Question(
+        {"name": "piecewise_step", "states": 12, "up_min": 1.8, "up_low": 1.5, "up_high": 0.6,
+         "up_max": 0.1, "down_min": 0.1, "down_low": 0.4, "down_high": 1.3, "down_max": 1.5},
+        {"name": "fashion-mnist-10k", "batch_size": 20, "limit": 8000, "validation": 0.25},
+        "plan_strided:Strided", epochs=8, threads=1,
     ),
 }  # fmt: skip
 LIMITS = {"no limits": Limits(), "4 kB": Limits(storage_bytes=4000.0)}

@@ -101,12 +101,12 @@ def test_what_is_measured_next_to_be_the_best() -> None:
     ladder = rows_of(a, *fast, ("e-x2", 0.8, 10, True), close=0.02)
     assert most_promising(ladder, free) == "f"  # only since all rates were tried
     assert most_promising(rows_of(a, *fast, close=0.02), free) == "e-x2"
-    # As fast and smaller: `plan` would recommend it, so it is tried.
+    # As fast and a little more accurate: `plan` would recommend it, so it is tried.
+    assert most_promising(rows_of(("g", 0.9, 20, True), ("h", 0.901, 20, False)), free) == "h"
     level = rows_of(("g", 0.9, 20, True), ("h", 0.899, 20, False))
-    level["choices"][1]["area_mm2"] = 0.5
-    assert most_promising(level, free) == "h"
-    level["choices"][1]["area_mm2"] = 2.0
     assert most_promising(level, free) == "g-x0.5"
+    level["choices"][1] |= {"accuracy": 0.9, "area_mm2": 0.5}  # or as accurate, and smaller
+    assert most_promising(level, free) == "h"
     bounded = rows_of(a, half, worse)
     bounded["choices"][0]["most"] = 1.5
     assert most_promising(bounded, free) == "b"  # there is no rate twice as high
