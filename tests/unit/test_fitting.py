@@ -56,16 +56,43 @@ class TestFiles:
         assert up.readings.tolist() == [1, 2, 3, 4, 5] and up.ups.all()
         assert down.readings.tolist() == [9, 8, 7, 6] and not down.ups.any()
 
+    def test_as_laboratories_write_them(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text(
+            "# Keithley\nDevice;Voltage [V];Conductance (\u00b5S)\n"
+            "a;;1,5\na;1,2;2,5\n# pause\na;1,2;3\n\na;-1,4;2,25\na;-1,4;2\na;1;3\na;-1;2\n",
+            encoding="cp1252",
+        )
+        (train,) = read_trains(path)
+        assert train.readings.tolist() == [1.5, 2.5, 3, 2.25, 2, 3, 2]
+        assert train.ups.tolist() == [True, True, False, False, True, False]
+
+    def test_two_columns_of_several_devices_and_cycles(self, tmp_path):
+        path = tmp_path / "a.csv"
+        rows = [f"{d},{c},{k},{9 - k}" for d in "xy" for c in (1, 2) for k in range(4)]
+        path.write_text("device,cycle,up,down\n" + "\n".join(rows))
+        trains = read_trains(path)
+        assert [t.device for t in trains] == ["x"] * 4 + ["y"] * 4
+        assert all(t.ups.all() != (t.readings[0] > 5) for t in trains)
+        path.write_text("up,down\n" + "\n".join(f"{k},{9 - k}" for k in (0, 1, 2, 3, 0, 1, 2, 3)))
+        with pytest.raises(DataError, match=r"line 6: the column up leads back by 3, .* cycle"):
+            read_trains(path)
+
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("pulse,conductance\n1,2\n", "needs a column conductance and .* it has pulse, cond"),
+            ("d,direction,g\n1,,1\n1,up,2,908\n", r"line 3: 4 cells under 3 columns; .*decimal"),
+            ("voltage,g\n,1\n0,2\n", r"line 3: voltage is 0, so no pulse went"),
+            (
+                "pulse,conductance\n1,2\n",
+                "needs a column conductance and .*which must name them, has pulse, cond",
+            ),
             ("g,direction\n1,\n2,left\n", r"line 3: direction must be up or down .* got 'left'"),
-            ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'"),
+            ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave rows"),
             ("g,direction\n1,\nnan,up\n", r"line 3: g must be a number, got 'nan'"),
-            ("up,down\n1,1\n2,2\n", r"has 1 pulses up .* at least 3"),
+            ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
             ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),
-            ("", "it has "),
+            ("", "is empty; it needs a column"),
         ],
     )
     def test_what_is_no_measurement_is_refused(self, tmp_path, text, message):
@@ -92,13 +119,24 @@ class TestLikelihood:
         flat, hidden = np.ones((2, positions(-1, 1).size)), np.empty(10)
         found, surprises = log_likelihood(
             y, np.concatenate([[False], ups]), np.array([0, 10]), np.array([-50.0, 50.0]), flat,
-            np.array([step, step]), np.array([cycle, read]), False, hidden,
+            np.array([step, step]), np.array([cycle, read]), False, 0.0, hidden, np.empty(10),
         )  # fmt: skip
         assert found == pytest.approx(multivariate_normal(mean, covariance).logpdf(y[1:]))
         assert surprises > 0
         # The last hidden weight is the mean of the walk's end, given all readings.
         gain = (covariance[-1] - read**2 * np.eye(9)[-1]) @ np.linalg.inv(covariance)
         assert hidden[-1] == pytest.approx(mean[-1] + gain @ (y[1:] - mean))
+
+    def test_an_outlier_says_nothing_about_the_weight(self):
+        y = np.array([0.0, 0.1, 0.2, 9e37, 0.4, 0.5])
+        flat, hidden, sound = np.ones((2, positions(-1, 1).size)), np.empty(6), np.empty(6)
+        found, surprises = log_likelihood(
+            y, np.ones(6, dtype=bool), np.array([0, 6]), np.array([-5.0, 5.0]), flat,
+            np.array([0.1, 0.1]), np.array([0.1, 0.01]), False, 0.01, hidden, sound,
+        )  # fmt: skip
+        assert (sound < 0.5).tolist() == [False, False, False, True, False, False]
+        assert hidden[3] == pytest.approx(hidden[2] + 0.1)
+        assert math.isfinite(found) and surprises < 1e-3
 
     @pytest.mark.parametrize("mean", [-1.3, -0.9, 0.0, 0.95, 1.4])
     @pytest.mark.parametrize("deviation", [0.02, 0.3, 2.0])
@@ -170,6 +208,23 @@ class TestFits:
         assert -naive * 5 / found.dw_min > 1.0
         assert found.gamma_up < 0.25 and found.gamma_down < 0.25
         assert found.states == pytest.approx(80, rel=0.15)
+
+    def test_outliers_and_a_wide_law(self):
+        """Two drop-outs to 0 and an overflow; and no law is worse than one that it contains."""
+        device = rt.devices.LinearStep(states=12, up_down=0.2, gamma_up=0.9, variation=ALIKE)
+        (train,) = measured(device, 20, 4, read=0.01)
+        clean = fit([train], law="linear_step")
+        train.readings[[31, 90]], train.readings[120] = 0.0, 9.9e37
+        found = fit([train])
+        assert found.best.outliers[0].tolist() == [31, 90, 120]
+        assert found.device.name == "linear_step"
+        assert found.device.states == pytest.approx(clean.device.states, rel=0.05)
+        assert found.device.spread()["cycle"] == pytest.approx(0.2, abs=0.06)
+        least = {c.device.name: -np.inf for c in found.candidates}
+        for c in found.candidates:
+            likelihood = (c.parameters * math.log(found.pulses) - c.bic) / 2
+            least[c.device.name] = max(least[c.device.name], likelihood)
+        assert least["piecewise_step"] > least["linear_step"] - 0.5
 
     def test_the_spread_between_devices(self):
         variation = {"dw_min": 0.2, "w_max": 0.1, "w_min": 0.1, "cycle": 0.2}
@@ -258,7 +313,12 @@ def test_the_command_line_from_a_file_to_a_plan(tmp_path: Path, monkeypatch: pyt
         assert done.exit_code == 0, done.output
         return done.output
 
+    train.readings[17] = -300.0
+    lines[17] = f"-300,{words[17]}"
+    Path("mine.csv").write_text("g,direction\n" + "\n".join(lines))
     text = call("device", "fit", "mine.csv", "--law", "soft_bounds")
+    assert "1 readings are outliers (number 18)" in text
+    assert "up and" in text and "cycle varies" not in text
     assert "<- written" in text and "next: resitile plan --device mine.toml" in text
     assert "one device says nothing about the spread" in text
     table = tomllib.loads(Path("mine.toml").read_text())["device"]

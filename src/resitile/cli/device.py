@@ -159,6 +159,8 @@ def _record(found: "Fitted") -> dict[str, Any]:
         {
             **{f.name: getattr(c, f.name) for f in dataclasses.fields(c)},
             "device": _table(c.device, c.device.name),
+            "single": [_table(own, own.name) for own in c.single],
+            "outliers": [places.tolist() for places in c.outliers],
             "step_error": None if math.isnan(c.step_error) else c.step_error,
         }
         for c in found.candidates
@@ -180,6 +182,7 @@ def _symmetric_point(found: "Fitted") -> float | None:
 
 def _print_fit(found: "Fitted") -> None:
     from resitile.cli.output import print_table, say
+    from resitile.fitting import warnings
 
     best = found.best
     rows = [
@@ -193,15 +196,30 @@ def _print_fit(found: "Fitted") -> None:
     titles = ["law", "noise", "states", "cycle to cycle", "read noise", "error", "numbers"]
     print_table([*titles, "BIC - least", ""], rows, expendable=["numbers", "error"])
     device = best.device
-    several = "device" if found.devices == 1 else "devices"
     error = "" if math.isnan(best.step_error) else f" +- {device.states * best.step_error:.2g}"
     say(
-        f"{found.devices} {several}, {found.pulses} pulses; read noise and error in weight units: "
-        f"w = (reading - {found.zero:.6g}) / {found.unit:.6g}"
+        f"{found.pulses} pulses; read noise and error in weight units: w = (reading - "
+        f"{found.zero:.6g}) / {found.unit:.6g}"
     )
+    names = list(dict.fromkeys(train.device for train in found.trains))
+    if len(names) > 1:
+        rows = [
+            [
+                name, f"{own.states:.3g}", f"{own.w_min:g} to {own.w_max:g}", f"{own.step_up:.3f}",
+                f"{own.step_down:.3f}", f"{100 * own.spread()['cycle']:.0f} %", str(len(places)),
+            ]
+            for name, own, places in zip(names, best.single, best.outliers, strict=True)
+        ]  # fmt: skip
+        titles = ["device", "states", "bounds", "step up", "step down", "cycle to cycle"]
+        print_table([*titles, "outliers"], rows)
     point = _symmetric_point(found)
-    where = "has no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
-    say(f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}, {where}")
+    where = "no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
+    say(
+        f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}; at w = 0 "
+        f"a step of {device.step_up:.3f} up and {device.step_down:.3f} down; {where}"
+    )
+    for warning in warnings(found):
+        say(f"look at the picture: {warning}")
     if point is not None and abs(point) > 0.1:
         say("--zero symmetric puts w = 0 there, as a reference device does that is programmed so")
     if found.devices == 1:

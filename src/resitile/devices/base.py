@@ -1,6 +1,7 @@
 """What every device law shares: bounds, number of states, spread, noise and derived physics."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform
@@ -20,6 +21,8 @@ DEFAULT_VARIATION = {
     "up_down": 0.01,
     "cycle": 0.3,
 }
+
+_CELLS = 64  # between the bounds, in which symmetric points are looked for
 
 Variation = str | Mapping[str, float]
 
@@ -190,7 +193,9 @@ class Device:
 
     @property
     def symmetric_point(self) -> float:
-        """The weight at which a pulse up and a pulse down cancel.
+        """The weight at which a pulse up and a pulse down cancel, the nearest to 0 if several do.
+
+        Only those count to which pulses in turn lead back: below it pulses up are the larger ones.
 
         Raises:
             ConfigError: if the nominal device has none inside its bounds.
@@ -200,12 +205,17 @@ class Device:
         def imbalance(w: float) -> float:
             return self.step_down * self.q_down(w, self.p) - self.step_up * self.q_up(w, self.p)
 
-        low, high = imbalance(self.w_min), imbalance(self.w_max)
         if imbalance(0.0) == 0:
             return 0.0
-        if low * high > 0:
+        at = [self.w_min + (self.w_max - self.w_min) * k / _CELLS for k in range(_CELLS + 1)]
+        found = [
+            float(brentq(imbalance, low, high))
+            for low, high in itertools.pairwise(at)
+            if imbalance(low) <= 0 < imbalance(high) or imbalance(low) < 0 <= imbalance(high)
+        ]
+        if not found:
             raise ConfigError(f"{self!r} has no symmetric point between its bounds")
-        return float(brentq(imbalance, self.w_min, self.w_max))
+        return min(found, key=abs)
 
     @classmethod
     def law_id(cls) -> str:

@@ -1,6 +1,6 @@
 """From a measured pulse response to a device: a CSV file in, a law with its numbers out."""
 
-from resitile.fitting.fit import Candidate, Fitted, fit
+from resitile.fitting.fit import Candidate, Fitted, fit, warnings
 from resitile.fitting.measurement import Train, read_trains
 
-__all__ = ["Candidate", "Fitted", "Train", "fit", "read_trains"]
+__all__ = ["Candidate", "Fitted", "Train", "fit", "read_trains", "warnings"]

@@ -16,6 +16,8 @@ from resitile.errors import ConfigError, DataError
 from resitile.fitting.measurement import Train, check_trains
 from resitile.fitting.response import Readings, Response
 
+_UNSURE, _LOUD = 0.25, 0.6  # shares from which a fit is worth a second look
+_SPREADS = ("dw_min", "w_min", "w_max")
 _FLEXIBLE = "piecewise_step"  # the law by which the range is found
 
 
@@ -31,6 +33,8 @@ class Candidate:
             weight units.
         read_noise: standard deviation of a reading, in weight units.
         step_error: standard error of dw_min, and so of `states`, as a share of it; NaN if unknown.
+        single: each measured device by itself; one if there is one.
+        outliers: of each, which of its readings mean nothing, in the order of the file.
     """
 
     device: Device
@@ -39,6 +43,8 @@ class Candidate:
     error: float
     read_noise: float
     step_error: float
+    single: list[Device]
+    outliers: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,7 @@ def fit(
     if zero not in ("middle", "symmetric"):
         raise ConfigError(f'zero must be "middle" or "symmetric", got {zero!r}')
     starts = [create(name) for name in (_laws() if law == "auto" else [law])]
+    starts.sort(key=lambda start: start.name == _FLEXIBLE)  # last, from where the others ended
     check_trains(trains, "the measurement")
     groups: dict[str, list[Train]] = {}
     for train in trains:
@@ -110,13 +117,18 @@ def fit(
     done, total = 0, len(devices) * (1 + 2 * len(starts))
 
     def fitted(
-        k: int, start: Device, additive: bool, noise: tuple[float, float] | None = None
+        k: int,
+        start: Device,
+        additive: bool,
+        noise: tuple[float, float] | None = None,
+        wider: Sequence[Device] = (),
     ) -> Response:
         nonlocal done
         done += 1
         if progress is not None:
             progress(done, total)
-        return Response(Readings(devices[k], middle, unit), ranges[k], start, additive, noise)
+        readings = Readings(devices[k], middle, unit)
+        return Response(readings, ranges[k], [start, *wider], additive, noise)
 
     # What is read of a plateau has read noise; what the filter makes of it has less.
     middle, unit = 0.0, 1.0
@@ -131,11 +143,19 @@ def fit(
     middle, unit = _frame(ends, asked)
     ranges = (ends - middle) / unit
     candidates, reasons = [], []
-    for start in starts:
-        for additive in (False, True):
-            found = [fitted(k, start, additive, (r.cycle, r.read)) for k, r in enumerate(rough)]
+    for additive in (False, True):
+        narrower: list[list[Device]] = [[] for _ in devices]
+        for start in starts:
+            found = [
+                fitted(
+                    k, start, additive, (r.cycle, r.read), narrower[k] * (start.name == _FLEXIBLE)
+                )
+                for k, r in enumerate(rough)
+            ]
             try:
                 candidates.append(_combined(found, start, additive))
+                for k, device in enumerate(candidates[-1].single):
+                    narrower[k].append(_piecewise(device))
             except ConfigError as error:  # such as fewer than two states
                 reasons.append(f"{start.name}: {error}")
     if not candidates:
@@ -149,8 +169,29 @@ def _laws() -> list[str]:
 
 
 def _range(trains: Sequence[Train]) -> tuple[float, float]:
-    every = np.concatenate([train.readings for train in trains])
+    """The least and the largest reading that is not far from those before and after it.
+
+    Far is more than four times the steps of all but the largest tenth.
+    """
+    kept = []
+    steps = np.concatenate([np.abs(np.diff(train.readings)) for train in trains])
+    far = 4 * float(np.quantile(steps, 0.9))
+    for train in trains:
+        padded = np.concatenate([train.readings[1:2], train.readings, train.readings[-2:-1]])
+        middle = np.median([padded[:-2], padded[1:-1], padded[2:]], axis=0)
+        kept.append(train.readings[np.abs(train.readings - middle) <= far])
+    every = np.concatenate(kept)
     return float(every.min()), float(every.max())
+
+
+def _piecewise(device: Device) -> Device:
+    """The piecewise law that answers as a device does, as far as it can."""
+    points = {"min": device.w_min, "low": device.w_min / 2, "high": device.w_max / 2,
+              "max": device.w_max}  # fmt: skip
+    p = device.p
+    fields = {f"up_{key}": device.q_up(w, p) for key, w in points.items()}
+    fields |= {f"down_{key}": device.q_down(w, p) for key, w in points.items()}
+    return create(_FLEXIBLE, **{key: min(max(q, 0.0), 20.0) for key, q in fields.items()})
 
 
 def _frame(ends: np.ndarray, zero: float | None) -> tuple[float, float]:
@@ -166,6 +207,23 @@ def _combined(found: Sequence[Response], start: Device, additive: bool) -> Candi
     Raises:
         ConfigError: if such a device cannot be.
     """
+    pulses = sum(r.readings.pulses for r in found)
+    parameters = sum(r.parameters for r in found)
+    errors = [r.step_error() for r in found]
+    return Candidate(
+        _device(found, start, additive),
+        parameters * math.log(pulses) - 2 * sum(r.log_likelihood for r in found),
+        parameters,
+        math.sqrt(sum(r.surprises for r in found) / pulses),
+        float(np.median([r.read for r in found])),
+        math.sqrt(np.mean(np.square(errors)) / len(found)),
+        [_device([r], start, additive) for r in found],
+        [r.outliers for r in found],
+    )
+
+
+def _device(found: Sequence[Response], start: Device, additive: bool) -> Device:
+    """The mean of devices, with their spread if there are several."""
     steps = np.array([r.steps for r in found])
     bounds = np.array([r.bounds for r in found])
     fields = np.array([r.fields for r in found])
@@ -188,24 +246,13 @@ def _combined(found: Sequence[Response], start: Device, additive: bool) -> Candi
         "up_down": 1 - down / up if up > down else up / down - 1,
         **dict(zip(start.law_fields, fields.mean(axis=0), strict=True)),
     }  # fmt: skip
-    device = start.replace(
+    return start.replace(
         **{
             name: _rounded(value, 3 if name in ("w_min", "w_max") else 4)
             for name, value in numbers.items()
         },
         variation={name: _rounded(value) for name, value in variation.items()},
         cycle_noise="additive" if additive else "multiplicative",
-    )
-    pulses = sum(r.readings.pulses for r in found)
-    parameters = sum(r.parameters for r in found)
-    errors = [r.step_error() for r in found]
-    return Candidate(
-        device,
-        parameters * math.log(pulses) - 2 * sum(r.log_likelihood for r in found),
-        parameters,
-        math.sqrt(sum(r.surprises for r in found) / pulses),
-        float(np.median([r.read for r in found])),
-        math.sqrt(np.mean(np.square(errors)) / len(found)),
     )
 
 
@@ -215,3 +262,21 @@ def _spread(values: np.ndarray) -> float:
 
 def _rounded(value: float, digits: int = 4) -> float:
     return float(f"{value:.{digits}g}")
+
+
+def warnings(fitted: Fitted) -> list[str]:
+    """What a careful reader of the numbers would ask about."""
+    best, found = fitted.best, []
+    names = list(dict.fromkeys(train.device for train in fitted.trains))
+    for name, places in zip(names, best.outliers, strict=True):
+        if places.size:
+            which = ", ".join(str(place + 1) for place in places[:5]) + ", ..." * (places.size > 5)
+            whose = f" of device {name}" if name else ""
+            found.append(f"{places.size} readings{whose} are outliers (number {which})")
+    if not best.step_error < _UNSURE:
+        found.append(f"the error of states is {best.step_error:.0%} of them, or cannot be told")
+    for entry, share in best.device.spread().items():
+        measured = entry == "cycle" or fitted.devices > 1
+        if measured and entry in (*_SPREADS, "cycle") and share > _LOUD:
+            found.append(f"{entry} varies by {share:.0%}")
+    return found

@@ -2,6 +2,7 @@
 
 import csv
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ import numpy as np
 from resitile.errors import DataError
 
 _CONDUCTANCE = ("conductance", "g", "current", "i", "weight", "w")
-_DIRECTION = ("direction", "pulse_direction")
+_SIGNED = ("voltage", "amplitude")  # up where it is above 0
+_DIRECTION = ("direction", "pulse_direction", *_SIGNED)
+_UNIT = re.compile(r"[\[(].*[\])]")  # behind a column's name
 _UP = ("up", "+", "1", "+1", "1.0", "set", "potentiation", "ltp")
 _DOWN = ("down", "-", "-1", "-1.0", "reset", "depression", "ltd")
 _LEAST = 3  # steps in either direction, fewer show no response
@@ -47,34 +50,53 @@ def read_trains(path: Path) -> list[Train]:
     """The pulse trains of a CSV file.
 
     Its first line names the columns: `conductance` (or g, current, weight; any unit), read after a
-    pulse, and `direction`, the pulse's (up, down, +1, -1, set, reset, potentiation, depression);
-    the first reading of a device needs none. `device` and `cycle` are optional: no step is taken
-    from one device or cycle to the next. Or two columns `up` and `down`, a train each, perhaps of
-    different length. Columns of other names are not looked at. Commas, semicolons or tabs.
+    pulse, and `direction`, the pulse's (up, down, +1, -1, set, reset, potentiation, depression), or
+    `voltage`, whose sign is the direction; the first reading of a device needs none. `device` and
+    `cycle` are optional: no step is taken from one device or cycle to the next. Or two columns `up`
+    and `down`, a train each (of every device and cycle), perhaps of different length. Columns of
+    other names are not looked at, nor is a unit in brackets behind a name, nor are lines that begin
+    with #. Commas, semicolons or tabs; with the latter two, numbers may have decimal commas.
 
     Raises:
         DataError: if the file cannot be read, lacks a column, or has too few steps; names the line.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            first = file.readline()
-            file.seek(0)
-            mark = max(",;\t", key=first.count)
-            rows = list(csv.DictReader(file, delimiter=mark, skipinitialspace=True))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"cannot read {path} as CSV: {error}") from error
-    table = [{(k or "").strip().lower(): v for k, v in row.items()} for row in rows]
-    names = list(table[0]) if table else [name.strip() for name in first.split(mark)]
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error}") from error
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:  # as spreadsheets on Windows write it
+        text = content.decode("cp1252", errors="replace")
+    lines = [(k + 1, line) for k, line in enumerate(text.splitlines())]
+    lines = [(k, line) for k, line in lines if line.strip() and not line.startswith("#")]
+    if not lines:
+        raise DataError(f"{path} is empty; it needs {_NEEDED}")
+    mark = max(",;\t", key=lines[0][1].count)
+    cells = list(csv.reader([line for _, line in lines], delimiter=mark, skipinitialspace=True))
+    names = [_UNIT.sub("", name).strip().lower() for name in cells[0]]
+    table = []
+    for (number, _), row in zip(lines[1:], cells[1:], strict=True):
+        if len(row) > len(names):
+            raise DataError(
+                f"{path}, line {number}: {len(row)} cells under {len(names)} columns; numbers with "
+                "decimal commas need semicolons or tabs between the columns"
+            )
+        table.append({"": str(number), **dict(zip(names, row, strict=False))})
+    reader = _Reader(path, decimal_comma=mark != ",")
     if "up" in names and "down" in names:
-        trains = _two_columns(path, table)
+        trains = reader.two_columns(table)
     else:
         conductance = next((name for name in _CONDUCTANCE if name in names), None)
         direction = next((name for name in _DIRECTION if name in names), None)
         if conductance is None or direction is None:
-            raise DataError(f"{path} needs {_NEEDED}; it has {', '.join(names)}")
-        trains = _rows(path, table, conductance, direction)
+            raise DataError(
+                f"{path} needs {_NEEDED}; its first line, which must name them, has "
+                f"{', '.join(names)}"
+            )
+        trains = reader.rows(table, conductance, direction)
     check_trains(trains, str(path))
     return trains
 
@@ -99,47 +121,82 @@ def check_trains(trains: Sequence[Train], name: str) -> None:
         raise DataError(f"all readings of {name} are {every[0]:g}: no pulse moved anything")
 
 
-def _two_columns(path: Path, table: Sequence[Mapping[str, str]]) -> list[Train]:
-    trains = []
-    for name in ("up", "down"):
-        column = [(row.get(name) or "").strip() for row in table]
-        found = [_number(path, k, name, text) for k, text in enumerate(column) if text]
-        trains.append(Train("", np.array(found), np.full(max(len(found) - 1, 0), name == "up")))
-    return [train for train in trains if train.ups.size]
+class _Reader:
+    """Trains from the rows of a file, whose line number is under the name ""."""
+
+    def __init__(self, path: Path, *, decimal_comma: bool) -> None:
+        self.path, self.decimal_comma = path, decimal_comma
+
+    def two_columns(self, table: Sequence[Mapping[str, str]]) -> list[Train]:
+        """A train for each column of every device and cycle."""
+        groups: dict[tuple[str, str], list[Mapping[str, str]]] = {}
+        for row in table:
+            groups.setdefault(_group(row), []).append(row)
+        trains = []
+        for (device, _), rows in groups.items():
+            for name in ("up", "down"):
+                found = [self._number(row, name) for row in rows if row.get(name, "").strip()]
+                ups = np.full(max(len(found) - 1, 0), name == "up")
+                if ups.size:
+                    trains.append(Train(device, np.array(found), ups))
+                    self._check_ramp(trains[-1], rows, name)
+        return trains
+
+    def _check_ramp(self, train: Train, rows: Sequence[Mapping[str, str]], name: str) -> None:
+        """Refuse several ramps in one column: what leads back is no answer to a pulse."""
+        steps = np.diff(train.readings) * (1 if name == "up" else -1)
+        back = -float(steps.min())
+        if back > np.ptp(train.readings) / 2:
+            line = rows[int(steps.argmin()) + 1][""]
+            raise DataError(
+                f"{self.path}, line {line}: the column {name} leads back by {back:g}, more than "
+                "half of its range; number several ramps in a column cycle"
+            )
+
+    def rows(
+        self, table: Sequence[Mapping[str, str]], conductance: str, direction: str
+    ) -> list[Train]:
+        """A train for every device and cycle."""
+        groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
+        for row in table:
+            readings, ups = groups.setdefault(_group(row), ([], []))
+            if readings:
+                ups.append(self._is_up(row, direction))
+            readings.append(self._number(row, conductance))
+        return [
+            Train(device, np.array(readings), np.array(ups, dtype=bool))
+            for (device, _), (readings, ups) in groups.items()
+            if ups
+        ]
+
+    def _number(self, row: Mapping[str, str], column: str) -> float:
+        text = row.get(column, "").strip()
+        try:
+            value = float(text.replace(",", ".") if self.decimal_comma else text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(
+                f"{self.path}, line {row['']}: {column} must be a number, got {text!r}; leave rows "
+                "without a reading out, and begin a new cycle behind them"
+            )
+        return value
+
+    def _is_up(self, row: Mapping[str, str], column: str) -> bool:
+        word = row.get(column, "").strip().lower()
+        if column in _SIGNED and word not in _UP + _DOWN:
+            value = self._number(row, column)
+            if value == 0:
+                raise DataError(f"{self.path}, line {row['']}: {column} is 0, so no pulse went")
+            return value > 0
+        if word not in _UP + _DOWN:
+            raise DataError(
+                f"{self.path}, line {row['']}: {column} must be up or down (or one of "
+                f"{', '.join((*_UP[1:], *_DOWN[1:]))}), got {word!r}; signed voltages belong in a "
+                "column voltage"
+            )
+        return word in _UP
 
 
-def _rows(
-    path: Path, table: Sequence[Mapping[str, str]], conductance: str, direction: str
-) -> list[Train]:
-    groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
-    for k, row in enumerate(table):
-        key = ((row.get("device") or "").strip(), (row.get("cycle") or "").strip())
-        readings, ups = groups.setdefault(key, ([], []))
-        if readings:
-            ups.append(_is_up(path, k, row.get(direction) or ""))
-        readings.append(_number(path, k, conductance, row.get(conductance) or ""))
-    return [
-        Train(device, np.array(readings), np.array(ups, dtype=bool))
-        for (device, _), (readings, ups) in groups.items()
-        if ups
-    ]
-
-
-def _number(path: Path, row: int, column: str, text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
-        raise DataError(f"{path}, line {row + 2}: {column} must be a number, got {text!r}")
-    return value
-
-
-def _is_up(path: Path, row: int, text: str) -> bool:
-    word = text.strip().lower()
-    if word not in _UP + _DOWN:
-        raise DataError(
-            f"{path}, line {row + 2}: direction must be up or down (or one of "
-            f"{', '.join((*_UP[1:], *_DOWN[1:]))}), got {text!r}"
-        )
-    return word in _UP
+def _group(row: Mapping[str, str]) -> tuple[str, str]:
+    return row.get("device", "").strip(), row.get("cycle", "").strip()

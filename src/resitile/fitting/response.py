@@ -10,11 +10,12 @@ from resitile.devices import Device
 from resitile.fitting.measurement import Train
 from resitile.kernels.likelihood import log_likelihood, positions
 
-_STARTS = ((0.2, 0.005), (0.3, 0.05))  # cycle-to-cycle and read noise
-_LOUD = (1.0, 0.05)  # the same, for the first look at a law
+_STARTS = [(0.2, 0.005), (0.3, 0.05)]  # cycle-to-cycle and read noise
+_LOUD = (1.0, 0.05)  # the same, for the first look at a law: no reading is an outlier then
 _STEP, _CYCLE, _READ = (1e-5, 2.0), (1e-3, 5.0), (5e-4, 0.5)  # where they are looked for
 _REACH = (-0.2, 1.0)  # of bounds beyond what was read, as a share; above 0 where steps vanish there
 _LEAST_BOUND = 0.05  # on either side of w = 0
+_OUTLIERS = 0.003  # expected share of readings that mean nothing
 _CLOSE = 1e-7  # relative, of the likelihood per pulse, when the search ends
 
 
@@ -31,11 +32,14 @@ class Readings:
 
     def first_steps(self) -> list[float]:
         """The mean step up and down, from differences of readings, at least 0.01."""
+        from scipy.stats import trim_mean
+
         steps = np.diff(self.values)
         inside = np.ones(steps.size, dtype=bool)
         inside[self.starts[1:-1] - 1] = False  # from one train to the next
         ups = self.ups[1:]
-        means = [np.mean(steps[inside & ups]), -np.mean(steps[inside & ~ups])]
+        # Means without the largest and the smallest tenth, which outliers make.
+        means = [trim_mean(s, 0.1) for s in (steps[inside & ups], -steps[inside & ~ups])]
         return [max(float(mean), 0.01) for mean in means]
 
 
@@ -45,7 +49,7 @@ class Response:
     Args:
         readings: of the device.
         ranges: (2,) the least and the largest weight that it had.
-        start: the law; its fields are where the search begins.
+        starts: the law, perhaps with several settings of its fields: where the search begins.
         additive: kind of noise.
         noise: of pulses and readings, where the search begins; None tries several.
 
@@ -57,21 +61,22 @@ class Response:
         parameters: how many numbers were fitted.
         log_likelihood, surprises: of the readings; the sum of squared errors of prediction.
         hidden: the weights behind the readings.
+        outliers: which readings mean nothing, by their place in `readings.values`.
     """
 
     def __init__(
         self,
         readings: Readings,
         ranges: np.ndarray,
-        start: Device,
+        starts: Sequence[Device],
         additive: bool,
         noise: tuple[float, float] | None = None,
     ) -> None:
+        start = starts[0]
         self.readings, self.law, self.additive = readings, type(start), additive
         self.ranges = np.array([min(ranges[0], -_LEAST_BOUND), max(ranges[1], _LEAST_BOUND)])
-        self._count = len(start.law_fields)
         self._tabled: tuple[tuple[float, ...], np.ndarray] | None = None
-        self.hidden = np.empty_like(readings.values)
+        self.hidden, self._sound = np.empty_like(readings.values), np.empty_like(readings.values)
         # Where steps vanish at the bounds, those may lie beyond what was reached.
         vanish = start.q_up(start.w_max, start.p) == 0 == start.q_down(start.w_min, start.p)
         logs = [tuple(map(math.log, pair)) for pair in (_STEP, _STEP, _CYCLE, _READ)]
@@ -79,21 +84,26 @@ class Response:
         own = [known.get(field, (None, None)) for field in start.law_fields]
         self._limits: list[Any] = [*logs, (_REACH[0], _REACH[1] * vanish)]
         self._limits += [self._limits[-1], *own]
-        rest = [0.1 if vanish else -0.03] * 2 + [float(getattr(start, f)) for f in start.law_fields]
-        first = np.array([*np.log(readings.first_steps()), *np.log(_LOUD), *rest])
-        # With much noise the likelihood is smooth: what the law looks like is found there first.
-        loud = [*self._limits[:2], *((value, value) for value in first[2:4]), *self._limits[4:]]
-        first = self._improved(first, loud).x
+        reach = 0.1 if vanish else -0.03
         ends = []
-        for pair in [noise] if noise else _STARTS:
-            first[2:4] = np.log(pair)
-            ends.append(self._improved(first, self._limits))
+        for other in starts:
+            fields = [float(getattr(other, name)) for name in other.law_fields]
+            first = np.array(
+                [*np.log(readings.first_steps()), *np.log(_LOUD), reach, reach, *fields]
+            )
+            # With much noise the likelihood is smooth: what the law looks like is found there.
+            loud = [*self._limits[:2], *((value, value) for value in first[2:4]), *self._limits[4:]]
+            first = self._improved(first, loud).x
+            for pair in ([noise] if noise else _STARTS) + [_LOUD]:
+                first[2:4] = np.log(pair)
+                ends.append(self._improved(first, self._limits))
         self._x = x = np.asarray(min(ends, key=lambda end: float(end.fun)).x)
         self.parameters = x.size
         self.steps, self.bounds = np.exp(x[:2]), self.ranges * (1 + x[4:6])
         self.cycle, self.read = float(np.exp(x[2])), float(np.exp(x[3]))
         self.fields = x[6:]
         self.log_likelihood, self.surprises = self._likelihood(x)
+        self.outliers = np.flatnonzero(self._sound < 0.5)
 
     def _improved(self, x: np.ndarray, limits: list[Any]) -> Any:
         from scipy.optimize import minimize
@@ -114,7 +124,7 @@ class Response:
         table = self._table((*bounds.tolist(), *x[6:].tolist()))
         return log_likelihood(  # type: ignore[no-any-return]
             r.values, r.ups, r.starts, bounds, table, np.exp(x[:2]), np.exp(x[2:4]), self.additive,
-            self.hidden,
+            _OUTLIERS, self.hidden, self._sound,
         )  # fmt: skip
 
     def _loss(self, x: np.ndarray) -> float:

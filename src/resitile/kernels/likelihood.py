@@ -1,7 +1,8 @@
 """How likely readings are under a device law: an extended Kalman filter over pulses.
 
 The device's weight is hidden: a pulse moves it by the law's step, with cycle-to-cycle noise; a
-reading is the weight with read noise. Fitting steps between readings instead would take read noise
+reading is the weight with read noise, or, now and then, anything: an outlier, which then says
+nothing about the weight. Fitting steps between readings instead would take read noise
 for a response, since the same error makes one step larger and the next one smaller.
 
 References:
@@ -41,7 +42,9 @@ def _clipped(mean, variance, low, high):
 
 
 @njit(cache=True, nogil=True)
-def log_likelihood(readings, ups, starts, bounds, table, steps, noise, additive, hidden):
+def log_likelihood(
+    readings, ups, starts, bounds, table, steps, noise, additive, outliers, hidden, sound
+):
     """Log-likelihood of a device's readings, and the sum of squared surprises.
 
     Args:
@@ -53,14 +56,16 @@ def log_likelihood(readings, ups, starts, bounds, table, steps, noise, additive,
         steps: (2,) step up and down at w = 0.
         noise: (2,) cycle-to-cycle, as a share of the step, and of a reading, in weight units.
         additive: whether cycle-to-cycle noise scales with the step at 0, not with that at w.
+        outliers: expected share of readings that mean nothing, anywhere in twice the range.
         hidden: filled with the estimated weight at each reading.
+        sound: filled with the probability that a reading is no outlier.
     """
     low, high, cycle, read = bounds[0], bounds[1], noise[0], noise[1] * noise[1]
     total, surprise = 0.0, 0.0
     for t in range(starts.size - 1):
         first = starts[t]
         w = min(max(readings[first], low), high)
-        hidden[first] = w
+        hidden[first], sound[first] = w, 1.0
         spread = read
         for k in range(first + 1, starts[t + 1]):
             side = 0 if ups[k] else 1
@@ -76,10 +81,15 @@ def log_likelihood(readings, ups, starts, bounds, table, steps, noise, additive,
             moved, spread = _clipped(w + step * q, spread, low, high)
             variance = spread + read
             error = readings[k] - moved
-            total -= 0.5 * (math.log(2 * math.pi * variance) + error * error / variance)
-            surprise += error * error
-            gain = spread / variance
-            w = min(max(moved + gain * error, low), high)
-            spread = (1 - gain) * spread
+            density = math.exp(-0.5 * error * error / variance) / (_NORMAL * math.sqrt(variance))
+            density *= 1 - outliers
+            total += math.log(density + outliers / 4)
+            sound[k] = density / (density + outliers / 4)
+            if sound[k] > 0.0:  # the error of a far outlier may be infinite when squared
+                surprise += sound[k] * error * error
+                gain = sound[k] * spread / variance
+                moved = min(max(moved + gain * error, low), high)
+                spread = (1 - gain) * spread
+            w = moved
             hidden[k] = w
     return total, surprise

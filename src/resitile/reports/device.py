@@ -13,48 +13,87 @@ if TYPE_CHECKING:
     from resitile.fitting import Fitted
 
 _UP, _DOWN, _LINE = "#0072B2", "#D55E00", "#333333"
-_SHOWN = 400  # pulses of the first device's trains
+_PANELS = 4  # devices whose readings are drawn
 _DOTS = 4000
 
 
 def fit_figure(fitted: "Fitted") -> Figure:
-    """Readings of one device against pulses, and all steps against the weight, with the law."""
-    figure = Figure(figsize=(11, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    device, first = fitted.device, fitted.trains[0].device
-    at, labelled = 0, False
-    mean = "mean device's " if fitted.devices > 1 else ""
-    for train in fitted.trains:
-        if train.device != first or at > _SHOWN:
-            continue
-        pulses = np.arange(at, at + train.readings.size)
-        colours = [_LINE, *(_UP if up else _DOWN for up in train.ups)]
-        left.scatter(pulses, train.readings, s=9, c=colours, zorder=2)
-        left.plot(
-            pulses, _followed(device, float(train.readings[0]), train.ups), color=_LINE, lw=1,
-            label=None if labelled else f"the {mean}law without noise, from the first reading",
+    """Readings against pulses, a panel a device, and all steps against the weight, with the law.
+
+    Outliers are crosses; the right panel leaves them out.
+    """
+    names = list(dict.fromkeys(train.device for train in fitted.trains))
+    shown = names[:_PANELS]
+    figure = Figure(figsize=(11, max(4.4, 1.9 * len(shown))), layout="constrained")
+    grid = figure.add_gridspec(len(shown), 2)
+    for row, name in enumerate(shown):
+        axis = figure.add_subplot(grid[row, 0])
+        _readings(axis, fitted, row, name)
+        axis.set_xlabel("reading" if row == len(shown) - 1 else "")
+        _tidy(axis, loc=None)
+        if row == 0:  # above the data, which fill the panel
+            axis.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, frameon=False, fontsize=8)
+    right = figure.add_subplot(grid[:, 1])
+    _steps(right, fitted)
+    _tidy(right)
+    if len(names) > len(shown):
+        figure.supxlabel(f"the first {len(shown)} of {len(names)} devices", fontsize=8)
+    return figure
+
+
+def _readings(axis: Any, fitted: "Fitted", number: int, name: str) -> None:
+    """One device's readings, and its own law's staircases."""
+    trains = [train for train in fitted.trains if train.device == name]
+    device, outliers = fitted.best.single[number], fitted.best.outliers[number]
+    readings = np.concatenate([train.readings for train in trains])
+    colours = np.concatenate([[_LINE, *np.where(t.ups, _UP, _DOWN)] for t in trains])
+    sound = np.ones(readings.size, dtype=bool)
+    sound[outliers] = False
+    at = np.arange(readings.size)
+    axis.scatter(at[sound], readings[sound], s=7, c=colours[sound], zorder=2)
+    low, high = readings[sound].min() - 0.15, readings[sound].max() + 0.15
+    axis.scatter(
+        outliers, np.clip(readings[outliers], low, high), s=30, marker="x", color="#000000",
+        zorder=3, label="outlier",
+    )  # fmt: skip
+    start = 0
+    for k, train in enumerate(trains):
+        axis.plot(
+            np.arange(start, start + train.readings.size),
+            _followed(device, float(train.readings[0]), train.ups), color=_LINE, lw=1,
+            label=None if k else "its law without noise, from the first reading",
         )  # fmt: skip
-        at, labelled = at + train.readings.size, True
-    name = f" (device {first})" if first else ""
-    left.set(xlabel=f"reading{name}", ylabel="weight")
-    _with_readings(left, fitted)
-    before = np.concatenate([train.readings[:-1] for train in fitted.trains])
-    steps = np.concatenate([np.diff(train.readings) for train in fitted.trains])
-    ups = np.concatenate([train.ups for train in fitted.trains])
-    some = np.linspace(0, steps.size - 1, min(steps.size, _DOTS)).astype(int)
-    before, steps, ups = before[some], steps[some], ups[some]
+        start += train.readings.size
+    axis.set(ylim=(low, high), ylabel=f"weight of device {name}" if name else "weight")
+    _with_readings(axis, fitted)
+
+
+def _steps(axis: Any, fitted: "Fitted") -> None:
+    """All steps but those to and from outliers, and the written device's."""
+    device, before, steps, ups = fitted.device, [], [], []
+    names = list(dict.fromkeys(train.device for train in fitted.trains))
+    for name, outliers in zip(names, fitted.best.outliers, strict=True):
+        trains, start = [t for t in fitted.trains if t.device == name], 0
+        for train in trains:
+            at = np.arange(start, start + train.readings.size)
+            sound = ~np.isin(at, outliers)
+            both = sound[:-1] & sound[1:]
+            before.append(train.readings[:-1][both])
+            steps.append(np.diff(train.readings)[both])
+            ups.append(train.ups[both])
+            start += train.readings.size
+    x, y, up = np.concatenate(before), np.concatenate(steps), np.concatenate(ups)
+    some = np.linspace(0, y.size - 1, min(y.size, _DOTS)).astype(int)
+    x, y, up = x[some], y[some], up[some]
     w = np.linspace(device.w_min, device.w_max, 201)
     for way, colour, word in ((True, _UP, "up"), (False, _DOWN, "down")):
-        right.scatter(before[ups == way], steps[ups == way], s=6, color=colour, alpha=0.35, lw=0)
+        axis.scatter(x[up == way], y[up == way], s=6, color=colour, alpha=0.35, lw=0)
         size = device.step_up if way else -device.step_down
         q = device.q_up if way else device.q_down
-        line = [size * q(float(x), device.p) for x in w]
-        right.plot(w, line, color=colour, lw=2, label=f"{device.name}, pulse {word}")
-    right.axhline(0, color="#bbbbbb", lw=0.8, zorder=0)
-    right.set(xlabel="weight before the pulse (dots: as read)", ylabel="change by one pulse")
-    for axis in (left, right):
-        _tidy(axis)
-    return figure
+        line = [size * q(float(v), device.p) for v in w]
+        axis.plot(w, line, color=colour, lw=2, label=f"{device.name}, pulse {word}")
+    axis.axhline(0, color="#bbbbbb", lw=0.8, zorder=0)
+    axis.set(xlabel="weight before the pulse (dots: as read)", ylabel="change by one pulse")
 
 
 def device_figure(record: dict[str, Any]) -> Figure:
@@ -111,7 +150,8 @@ def _with_readings(axis: Any, fitted: "Fitted") -> None:
     scale.set_ylabel("as read")
 
 
-def _tidy(axis: Any) -> None:
+def _tidy(axis: Any, loc: str | None = "best") -> None:
     axis.grid(alpha=0.25)
     axis.spines[["top"]].set_visible(False)
-    axis.legend(frameon=False, fontsize=8, loc="best")
+    if loc is not None:
+        axis.legend(frameon=False, fontsize=8, loc=loc)
