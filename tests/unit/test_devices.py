@@ -96,6 +96,16 @@ class TestDerivedPhysics:
         device = rt.devices.ConstantStep(states=10, up_down=-0.2)
         assert (device.step_up, device.step_down) == pytest.approx((0.16, 0.2))
 
+    def test_the_symmetric_point_is_one_to_which_pulses_lead_back(self):
+        """Down is the larger step at both bounds; only the upper of two crossings is stable."""
+        device = rt.devices.PiecewiseStep(
+            states=20, up_down=0.05, up_min=0.5, up_low=1.5, up_high=0.5, variation="none"
+        )
+        assert device.symmetric_point == pytest.approx(0.05, abs=1e-6)
+        turned = rt.devices.PiecewiseStep(states=20, up_min=0.5, up_low=0.5, up_high=1.5, up_max=2)
+        with pytest.raises(ConfigError, match="no symmetric point"):  # pulses lead away from it
+            _ = turned.replace(up_down=0.05).symmetric_point
+
     def test_a_law_without_a_symmetric_point_says_so(self):
         with pytest.raises(ConfigError, match="no symmetric point"):
             _ = rt.devices.ConstantStep(up_down=0.1).symmetric_point
