@@ -201,14 +201,13 @@ def _print_fit(found: "Fitted") -> None:
         f"{found.pulses} pulses; read noise and error in weight units: w = (reading - "
         f"{found.zero:.6g}) / {found.unit:.6g}"
     )
-    names = list(dict.fromkeys(train.device for train in found.trains))
-    if len(names) > 1:
+    if found.devices > 1:
         rows = [
             [
                 name, f"{own.states:.3g}", f"{own.w_min:g} to {own.w_max:g}", f"{own.step_up:.3f}",
                 f"{own.step_down:.3f}", f"{100 * own.spread()['cycle']:.0f} %", str(len(places)),
             ]
-            for name, own, places in zip(names, best.single, best.outliers, strict=True)
+            for name, own, places in zip(found.names, best.single, best.outliers, strict=True)
         ]  # fmt: skip
         titles = ["device", "states", "bounds", "step up", "step down", "cycle to cycle"]
         print_table([*titles, "outliers"], rows)

@@ -55,15 +55,25 @@ class Fitted:
         candidates: every law that was tried, the best first.
         zero, unit: the reading at w = 0, and the change of it for a change of w by 1.
         trains: the measurement, in weight units.
-        devices: how many were measured. From two on the spread between them is measured; of one,
-            `variation` keeps its defaults for it.
     """
 
     candidates: list[Candidate]
     zero: float
     unit: float
     trains: list[Train]
-    devices: int
+
+    @property
+    def names(self) -> list[str]:
+        """The measured devices, in the order of the file."""
+        return list(dict.fromkeys(train.device for train in self.trains))
+
+    @property
+    def devices(self) -> int:
+        """How many were measured.
+
+        From two on the spread between them is measured; of one, `variation` keeps its defaults.
+        """
+        return len(self.names)
 
     @property
     def best(self) -> Candidate:
@@ -161,7 +171,7 @@ def fit(
     if not candidates:
         raise DataError(f"no law fits the measurement. {'; '.join(dict.fromkeys(reasons))}")
     scaled = [Train(t.device, (t.readings - middle) / unit, t.ups) for t in trains]
-    return Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled, len(devices))
+    return Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled)
 
 
 def _laws() -> list[str]:
@@ -267,8 +277,7 @@ def _rounded(value: float, digits: int = 4) -> float:
 def warnings(fitted: Fitted) -> list[str]:
     """What a careful reader of the numbers would ask about."""
     best, found = fitted.best, []
-    names = list(dict.fromkeys(train.device for train in fitted.trains))
-    for name, places in zip(names, best.outliers, strict=True):
+    for name, places in zip(fitted.names, best.outliers, strict=True):
         if places.size:
             which = ", ".join(str(place + 1) for place in places[:5]) + ", ..." * (places.size > 5)
             whose = f" of device {name}" if name else ""

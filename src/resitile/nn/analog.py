@@ -245,7 +245,7 @@ class AnalogModule(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
-        check_state(state_dict, prefix, self.algorithm, self.held())
+        check_state(state_dict, prefix, self.algorithm)
         if prefix + "wear" in state_dict:
             self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)

@@ -12,7 +12,7 @@ from torch import nn
 
 from resitile.errors import ConfigError
 from resitile.nn.analog import analog_layers
-from resitile.nn.saved import check_state
+from resitile.nn.saved import check_contents, check_state
 
 
 def install() -> None:
@@ -37,7 +37,9 @@ def install() -> None:
                     "load_state_dict(assign=True) would take the tiles away from their weights; "
                     "load without assign"
                 )
-            check_state(state_dict, f"{name}." if name else "", layer.algorithm, layer.held())
+            prefix = f"{name}." if name else ""
+            check_state(state_dict, prefix, layer.algorithm)
+            check_contents(state_dict, prefix, layer.algorithm, layer.held())
         return plain_load(self, state_dict, strict, assign)
 
     zero_grad._knows_analog = True  # type: ignore[attr-defined]

@@ -50,22 +50,10 @@ def composite_of(
     )
 
 
-def check_state(
-    state_dict: Mapping[str, Any], prefix: str, algorithm: Algorithm, own: Mapping[str, Tensor]
-) -> None:
-    """Refuse a state that is not of a layer with this algorithm, or that its tiles do not hold.
+def check_state(state_dict: Mapping[str, Any], prefix: str, algorithm: Algorithm) -> None:
+    """Raise CheckpointError unless the state under `prefix` is of a layer with this algorithm.
 
-    A state that lacks tensors of the layer, or has them in another shape, passes: torch's own check
-    reports those.
-
-    Args:
-        state_dict: of a whole model.
-        prefix: of the layer's entries in it.
-        algorithm: the layer's.
-        own: the layer's tensors by name.
-
-    Raises:
-        CheckpointError: if it does not fit.
+    A state that holds nothing of the layer passes: torch's own check reports what is missing.
     """
     name = prefix.rstrip(".") or "(model)"
     found = state_dict.get(prefix + "fingerprint")
@@ -81,7 +69,27 @@ def check_state(
             f"this model's {algorithm!r}; build the model as it was saved, or start from "
             "its weights with layer.program(...)"
         )
-    found = {key: state_dict.get(prefix + key) for key in own}
+
+
+def check_contents(
+    state_dict: Mapping[str, Any], prefix: str, algorithm: Algorithm, own: Mapping[str, Tensor]
+) -> None:
+    """Refuse a state that pulses cannot have left: beyond bounds, or with another weight.
+
+    A state that lacks tensors of the layer, or has them in another shape, passes: torch's own check
+    reports those.
+
+    Args:
+        state_dict: of a whole model; `check_state` passed it.
+        prefix: of the layer's entries in it.
+        algorithm: the layer's.
+        own: the layer's tensors by name.
+
+    Raises:
+        CheckpointError: if it does not fit.
+    """
+    name = prefix.rstrip(".") or "(model)"
+    found: dict[str, Any] = {key: state_dict.get(prefix + key) for key in own}
     if all(t is not None and t.shape == own[key].shape for key, t in found.items()):
         _check_contents(
             {key: t.detach().to("cpu", copy=True) for key, t in found.items()}, name, algorithm

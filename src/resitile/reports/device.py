@@ -22,7 +22,7 @@ def fit_figure(fitted: "Fitted") -> Figure:
 
     Outliers are crosses; the right panel leaves them out.
     """
-    names = list(dict.fromkeys(train.device for train in fitted.trains))
+    names = fitted.names
     shown = names[:_PANELS]
     figure = Figure(figsize=(11, max(4.4, 1.9 * len(shown))), layout="constrained")
     grid = figure.add_gridspec(len(shown), 2)
@@ -71,8 +71,7 @@ def _readings(axis: Any, fitted: "Fitted", number: int, name: str) -> None:
 def _steps(axis: Any, fitted: "Fitted") -> None:
     """All steps but those to and from outliers, and the written device's."""
     device, before, steps, ups = fitted.device, [], [], []
-    names = list(dict.fromkeys(train.device for train in fitted.trains))
-    for name, outliers in zip(names, fitted.best.outliers, strict=True):
+    for name, outliers in zip(fitted.names, fitted.best.outliers, strict=True):
         trains, start = [t for t in fitted.trains if t.device == name], 0
         for train in trains:
             at = np.arange(start, start + train.readings.size)

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
+from resitile.reports.device import write_figure
 from resitile.reports.figures import COLOURS
 
 _COSTS = (
@@ -77,8 +77,5 @@ def _label(row: dict[str, Any], chosen: bool) -> str:
 
 def write_plan(found: dict[str, Any], path: Path) -> Path:
     """Draw the front into `path` (.svg or .png by its ending)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resitile"}):
-        metadata = {"Date": None} if path.suffix == ".svg" else None
-        plan_figure(found).savefig(path, dpi=150, metadata=metadata)
+    write_figure(plan_figure(found), path)
     return path
