@@ -42,6 +42,31 @@ print(len(names))
 sys.exit(f'cannot be imported first: {failed}' if failed else 0)
 """
 
+TRAIN_SAVE_LOAD = """
+import sys, torch, resitile as rt
+from torch import nn
+rule = rt.algorithms.ResidualLearning(rt.devices.SoftBounds(states=4), tiles=2)
+model = rt.convert(nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4)), rule, seed=1)
+optimizer = rt.AnalogSGD(model.parameters(), lr=0.5, momentum=0.5)
+heard = []
+optimizer.register_state_dict_pre_hook(lambda _: heard.append('save'))
+optimizer.register_load_state_dict_pre_hook(lambda *_: heard.append('load'))
+model(torch.ones(2, 3)).square().sum().backward()
+optimizer.step()
+optimizer.zero_grad()
+saved = optimizer.state_dict()
+momentum = [s['momentum_buffer'].clone() for s in saved['state'].values()]
+assert len(momentum) == 3, momentum
+for state in optimizer.state.values():
+    state['momentum_buffer'].zero_()
+optimizer.load_state_dict(saved)
+assert heard == ['save', 'load'], heard
+print('torch._dynamo' in sys.modules)
+import torch._dynamo
+assert optimizer.state_dict()['state'].keys() == saved['state'].keys()
+rt.AnalogSGD(model.parameters(), lr=0.5)
+"""
+
 
 def _python(code, *arguments):
     done = subprocess.run(
@@ -70,3 +95,7 @@ def test_every_public_name_is_there():
 
 def test_every_module_can_be_imported_first():
     assert int(_python(IMPORT_EACH_FIRST).split()[-1]) > 40
+
+
+def test_training_does_not_import_torchs_compiler():
+    assert _python(TRAIN_SAVE_LOAD).split() == ["False"]

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import sys
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -46,6 +47,28 @@ def _plain_where_nobody_listens(step: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+_BARE: dict[Any, Callable[..., Any]] = {
+    method: inspect.unwrap(method)
+    for method in (
+        torch.optim.Optimizer.add_param_group,
+        torch.optim.Optimizer.state_dict,
+        torch.optim.Optimizer.load_state_dict,
+    )
+}
+
+
+def _light(method: Any) -> Callable[..., Any]:
+    """A bound method of torch's optimizer, without torch.compile's machinery where nobody has it.
+
+    Torch wraps these methods to hide them from the compiler, and the wrapper imports it: a second
+    of every start.
+    """
+    bare = _BARE.get(method.__func__)  # none where somebody replaced the method since
+    if bare is None or "torch._dynamo" in sys.modules:
+        return method  # type: ignore[no-any-return]
+    return functools.partial(bare, method.__self__)
+
+
 class AnalogSGD(torch.optim.SGD):
     """SGD in which analog weights are moved by pulses, as their layer's algorithm says.
 
@@ -72,13 +95,21 @@ class AnalogSGD(torch.optim.SGD):
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and become the owner of the analog weights in it."""
-        super().add_param_group(param_group)
+        _light(super().add_param_group)(param_group)
         try:
             _check_options(self.param_groups[-1])
         except ConfigError:
             self.param_groups.pop()
             raise
         self._own(self.param_groups[-1])
+
+    def state_dict(self) -> dict[str, Any]:
+        """Torch's."""
+        return _light(super().state_dict)()  # type: ignore[no-any-return]
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Torch's."""
+        _light(super().load_state_dict)(state_dict)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
