@@ -17,7 +17,6 @@ import numpy as np
 
 from resitile.devices import ConstantStep, Device, LinearStep, PiecewiseStep, SoftBounds
 from resitile.fitting import Train, fit
-from resitile.kernels.crosspoint import pulse_staircase
 from resitile.tiles import Tile
 
 READ, RAMPS = 0.02, 8
@@ -36,15 +35,10 @@ DEVICES = {
 
 def measured(device: Device, seed: int) -> Train:
     """Readings of one simulated device."""
-    law, spec, table, key = Tile(device, 0).physics
     count = math.ceil(1.5 * device.states)
     ups = np.array(([True] * count + [False] * count) * RAMPS)
-    w = np.zeros(1, dtype=np.float32)
-    found = [0.0]
-    for t in range(ups.size):
-        pulse_staircase(law, spec, key, table, w, ups[t : t + 1], np.uint64(seed * 10**6 + t))
-        found.append(float(w[0]))
-    return Train("", found + np.random.default_rng(seed).normal(0, READ, len(found)), ups)
+    w = Tile(device, 0).staircases(ups, seed=seed)[0]
+    return Train("", w + np.random.default_rng(seed).normal(0, READ, w.size), ups)
 
 
 def scores(device: Device, seed: int) -> dict[str, Any]:

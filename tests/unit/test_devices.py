@@ -6,7 +6,6 @@ import torch
 
 import resitile as rt
 from resitile.errors import ConfigError
-from resitile.kernels.crosspoint import pulse_staircase
 from resitile.tiles import PulseTrain, Tile
 
 ONE_PULSE = PulseTrain(bits=1, update_management=False, bit_length_management=False)
@@ -14,13 +13,8 @@ ONE_PULSE = PulseTrain(bits=1, update_management=False, bit_length_management=Fa
 
 def staircase(device, w0, ups, *, shape=(1, 1), seed=0) -> np.ndarray:
     """The weights after each pulse of a train, (pulses, crosspoints)."""
-    w = np.full(shape[0] * shape[1], w0, dtype=np.float32)
-    law, spec, table, key = Tile(device, seed).physics
-    made = []
-    for t, up in enumerate(ups):
-        pulse_staircase(law, spec, key, table, w, np.array([up]), np.uint64(1000 + t))
-        made.append(w.copy())
-    return np.array(made)
+    count = shape[0] * shape[1]
+    return Tile(device, seed).staircases(np.array(ups), count, start=w0, seed=seed).T[1:]
 
 
 class TestStaircases:

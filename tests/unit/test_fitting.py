@@ -10,9 +10,8 @@ from scipy.stats import multivariate_normal, norm
 
 import resitile as rt
 from resitile.errors import ConfigError, DataError
-from resitile.fitting import Train, fit, read_trains
-from resitile.kernels.crosspoint import pulse_staircase
-from resitile.kernels.likelihood import _clipped, log_likelihood, positions
+from resitile.fitting import Train, fit, read_trains, warnings
+from resitile.kernels.likelihood import POINTS, _clipped, log_likelihood
 from resitile.tiles import Tile
 
 ALIKE = {"dw_min": 0, "w_min": 0, "w_max": 0, "up_down": 0, "cycle": 0.2}
@@ -21,16 +20,10 @@ Z = 4.0  # standard errors: a two-sided false alarm of 6e-5 for each comparison
 
 def measured(device, pulses, cycles, *, read=0.0, count=1, seed=0) -> list[Train]:
     """Readings of simulated devices: 10 + 5 w, pulses up and then as many down, several times."""
-    law, spec, table, key = Tile(device, seed).physics
     ups = np.array(([True] * pulses + [False] * pulses) * cycles)
-    w = np.zeros(count, dtype=np.float32)
-    found = [w.copy()]
-    for t in range(ups.size):
-        pulse_staircase(law, spec, key, table, w, ups[t : t + 1], np.uint64(seed + 7919 * t))
-        found.append(w.copy())
-    noise = np.random.default_rng(seed).normal(0, read, (ups.size + 1, count))
-    g = 10 + 5 * (np.array(found, dtype=np.float64) + noise)
-    return [Train(f"{k}" if count > 1 else "", g[:, k], ups) for k in range(count)]
+    w = Tile(device, seed).staircases(ups, count, seed=seed)
+    g = 10 + 5 * (w + np.random.default_rng(seed).normal(0, read, w.shape))
+    return [Train(f"{k}" if count > 1 else "", g[k], ups) for k in range(count)]
 
 
 class TestFiles:
@@ -116,7 +109,7 @@ class TestLikelihood:
         n = np.arange(1, 10)
         mean = y[0] + np.cumsum(np.where(ups, step, -step))
         covariance = read**2 * (1 + np.eye(9)) + (cycle * step) ** 2 * np.minimum.outer(n, n)
-        flat, hidden = np.ones((2, positions(-1, 1).size)), np.empty(10)
+        flat, hidden = np.ones((2, 2 * POINTS + 1)), np.empty(10)
         found, surprises = log_likelihood(
             y, np.concatenate([[False], ups]), np.array([0, 10]), np.array([-50.0, 50.0]), flat,
             np.array([step, step]), np.array([cycle, read]), False, 0.0, hidden, np.empty(10),
@@ -129,7 +122,7 @@ class TestLikelihood:
 
     def test_an_outlier_says_nothing_about_the_weight(self):
         y = np.array([0.0, 0.1, 0.2, 9e37, 0.4, 0.5])
-        flat, hidden, sound = np.ones((2, positions(-1, 1).size)), np.empty(6), np.empty(6)
+        flat, hidden, sound = np.ones((2, 2 * POINTS + 1)), np.empty(6), np.empty(6)
         found, surprises = log_likelihood(
             y, np.ones(6, dtype=bool), np.array([0, 6]), np.array([-5.0, 5.0]), flat,
             np.array([0.1, 0.1]), np.array([0.1, 0.01]), False, 0.01, hidden, sound,
@@ -238,6 +231,14 @@ class TestFits:
             real = np.std(own[name] / own[name].mean(), ddof=1)
             assert spread[name] == pytest.approx(real, abs=0.06), name
         assert spread["up_down"] < 0.08
+
+    def test_a_dead_device_is_named(self):
+        device = rt.devices.ConstantStep(states=10, variation=ALIKE)
+        trains = measured(device, 15, 1, read=0.01, count=3)
+        assert not [line for line in warnings(fit(trains, law="constant_step")) if "dead" in line]
+        trains[1].readings[1:] = 10 + np.random.default_rng(0).normal(0, 0.05, 30)
+        found = [line for line in warnings(fit(trains, law="constant_step")) if "dead" in line]
+        assert len(found) == 1 and found[0].startswith("device 1 moves by")
 
     def test_zero_at_the_symmetric_point(self):
         device = rt.devices.SoftBounds(states=20, up_down=0.4, variation=ALIKE)

@@ -63,10 +63,11 @@ def plot(
 ) -> None:
     """Draw what a pulse does: staircases of single devices, and the nominal steps."""
     from resitile import devices
+    from resitile._pictures import write_figure
     from resitile.cli.output import say
     from resitile.errors import ConfigError
     from resitile.experiments.device_answers import device_answers
-    from resitile.reports.device import device_figure, write_figure
+    from resitile.reports.device import device_figure
 
     device = devices.create(**device_table(device_file, states))
     if out.suffix not in (".svg", ".png"):
@@ -115,12 +116,13 @@ def fit(
     least BIC is written as a [device] table for `train`, `plan` and `plot`, with a picture beside
     it: docs/devices.md.
     """
+    from resitile._pictures import write_figure
     from resitile.cli.output import print_json, say
     from resitile.cli.progress import counted
     from resitile.experiments import records, toml
     from resitile.fitting import fit as fitted_to
     from resitile.fitting import read_trains
-    from resitile.reports.device import fit_figure, write_figure
+    from resitile.reports.device import fit_figure
 
     out = out or Path(f"{measurement.stem}.toml")
     picture = picture_beside(out, overwrite)

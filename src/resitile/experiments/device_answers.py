@@ -5,7 +5,6 @@ from typing import Any
 import numpy as np
 
 from resitile.devices import Device
-from resitile.kernels.crosspoint import pulse_staircase
 from resitile.tiles import Tile
 
 _DEVICES = 12
@@ -34,16 +33,6 @@ def device_answers(device: Device, seed: int = 0) -> dict[str, Any]:
         "w": w,
         "up": [device.step_up * device.q_up(x, device.p) for x in w],
         "down": [-device.step_down * device.q_down(x, device.p) for x in w],
-        "nominal": _staircases(device.replace(variation="none"), ups, 1, seed)[0].tolist(),
-        "staircases": _staircases(device, ups, _DEVICES, seed).tolist(),
+        "nominal": Tile(device.replace(variation="none"), seed).staircases(ups)[0].tolist(),
+        "staircases": Tile(device, seed).staircases(ups, _DEVICES, seed=seed).tolist(),
     }
-
-
-def _staircases(device: Device, ups: np.ndarray, count: int, seed: int) -> np.ndarray:
-    law, spec, table, key = Tile(device, seed).physics
-    w = np.zeros(count, dtype=np.float32)
-    found = [w.copy()]
-    for t in range(ups.size):
-        pulse_staircase(law, spec, key, table, w, ups[t : t + 1], np.uint64(t))
-        found.append(w.copy())
-    return np.array(found).T

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from threadpoolctl import threadpool_limits
 
 import resitile
 from resitile.errors import UpdateError
@@ -96,7 +97,11 @@ def _train(
     torch.set_num_threads(config.train.threads)
     resitile.set_num_threads(config.train.threads)
     try:
-        with stop_request() as request, torch.random.fork_rng(devices=[]):
+        with (
+            stop_request() as request,
+            torch.random.fork_rng(devices=[]),
+            threadpool_limits(config.train.threads, "blas"),  # numpy's products
+        ):
             torch.default_generator.manual_seed(config.seed)
             task = load_task(config)
             learner = build(config, task)

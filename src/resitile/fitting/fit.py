@@ -5,46 +5,22 @@ cycle-to-cycle noise that scales with the step and with noise that does not. The
 Bayesian information criterion is taken (Schwarz 1978): more numbers have to earn their place.
 """
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from resitile.devices import Device, create, names
 from resitile.errors import ConfigError, DataError
 from resitile.fitting.measurement import Train, check_trains
+from resitile.fitting.nominal import Candidate, combined
 from resitile.fitting.response import Readings, Response
 
 _UNSURE, _LOUD = 0.25, 0.6  # shares from which a fit is worth a second look
+_DEAD = 0.2  # of the others' movement, below which a device is
 _SPREADS = ("dw_min", "w_min", "w_max")
 _FLEXIBLE = "piecewise_step"  # the law by which the range is found
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One law with one kind of noise, as well as it fits.
-
-    Attributes:
-        device: the law with its numbers.
-        bic: Bayesian information criterion; less is better.
-        parameters: how many numbers were fitted.
-        error: root mean square of what a reading differs from what those before it predict, in
-            weight units.
-        read_noise: standard deviation of a reading, in weight units.
-        step_error: standard error of dw_min, and so of `states`, as a share of it; NaN if unknown.
-        single: each measured device by itself; one if there is one.
-        outliers: of each, which of its readings mean nothing, in the order of the file.
-    """
-
-    device: Device
-    bic: float
-    parameters: int
-    error: float
-    read_noise: float
-    step_error: float
-    single: list[Device]
-    outliers: list[np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -123,7 +99,20 @@ def fit(
         groups.setdefault(train.device, []).append(train)
     for name, own in groups.items():
         check_trains(own, f"device {name!r}" if name else "the measurement")
-    devices = list(groups.values())
+    import scipy.optimize  # noqa: F401 (what is loaded is limited)
+
+    with threadpool_limits(1, "blas"):  # more threads only wait: the matrices have ten rows
+        return _fit(trains, list(groups.values()), starts, zero, progress)
+
+
+def _fit(
+    trains: Sequence[Train],
+    devices: list[list[Train]],
+    starts: list[Device],
+    zero: str,
+    progress: Callable[[int, int], None] | None,
+) -> Fitted:
+    """`fit` of what was checked; `devices` are the trains of each, `starts` the laws."""
     done, total = 0, len(devices) * (1 + 2 * len(starts))
 
     def fitted(
@@ -149,7 +138,7 @@ def fit(
     ends = middle + unit * np.array([(r.hidden.min(), r.hidden.max()) for r in rough])
     asked = None
     if zero == "symmetric":
-        asked = middle + unit * _combined(rough, create(_FLEXIBLE), False).device.symmetric_point
+        asked = middle + unit * combined(rough, create(_FLEXIBLE), False).device.symmetric_point
     middle, unit = _frame(ends, asked)
     ranges = (ends - middle) / unit
     candidates, reasons = [], []
@@ -163,7 +152,7 @@ def fit(
                 for k, r in enumerate(rough)
             ]
             try:
-                candidates.append(_combined(found, start, additive))
+                candidates.append(combined(found, start, additive))
                 for k, device in enumerate(candidates[-1].single):
                     narrower[k].append(_piecewise(device))
             except ConfigError as error:  # such as fewer than two states
@@ -211,69 +200,6 @@ def _frame(ends: np.ndarray, zero: float | None) -> tuple[float, float]:
     return middle, float(max(high - middle, middle - low))
 
 
-def _combined(found: Sequence[Response], start: Device, additive: bool) -> Candidate:
-    """One nominal device, the mean of all, and the spread between them; the median of noise.
-
-    Raises:
-        ConfigError: if such a device cannot be.
-    """
-    pulses = sum(r.readings.pulses for r in found)
-    parameters = sum(r.parameters for r in found)
-    errors = [r.step_error() for r in found]
-    return Candidate(
-        _device(found, start, additive),
-        parameters * math.log(pulses) - 2 * sum(r.log_likelihood for r in found),
-        parameters,
-        math.sqrt(sum(r.surprises for r in found) / pulses),
-        float(np.median([r.read for r in found])),
-        math.sqrt(np.mean(np.square(errors)) / len(found)),
-        [_device([r], start, additive) for r in found],
-        [r.outliers for r in found],
-    )
-
-
-def _device(found: Sequence[Response], start: Device, additive: bool) -> Device:
-    """The mean of devices, with their spread if there are several."""
-    steps = np.array([r.steps for r in found])
-    bounds = np.array([r.bounds for r in found])
-    fields = np.array([r.fields for r in found])
-    up, down = steps.mean(axis=0)
-    low, high = bounds.mean(axis=0)
-    variation = {"cycle": float(np.median([r.cycle for r in found]))}
-    if len(found) > 1:
-        own = steps / (up, down)
-        variation |= {
-            "dw_min": _spread(own.mean(axis=1)),
-            "up_down": _spread((own[:, 0] - own[:, 1]) / 2),
-            "w_min": _spread(bounds[:, 0] / low),
-            "w_max": _spread(bounds[:, 1] / high),
-        }
-        for k, field in enumerate(start.law_fields):
-            mean = fields[:, k].mean()
-            variation[field] = _spread(fields[:, k] / mean) if mean else 0.0
-    numbers = {
-        "states": (high - low) / max(up, down), "w_min": low, "w_max": high,
-        "up_down": 1 - down / up if up > down else up / down - 1,
-        **dict(zip(start.law_fields, fields.mean(axis=0), strict=True)),
-    }  # fmt: skip
-    return start.replace(
-        **{
-            name: _rounded(value, 3 if name in ("w_min", "w_max") else 4)
-            for name, value in numbers.items()
-        },
-        variation={name: _rounded(value) for name, value in variation.items()},
-        cycle_noise="additive" if additive else "multiplicative",
-    )
-
-
-def _spread(values: np.ndarray) -> float:
-    return float(np.std(values, ddof=1))
-
-
-def _rounded(value: float, digits: int = 4) -> float:
-    return float(f"{value:.{digits}g}")
-
-
 def warnings(fitted: Fitted) -> list[str]:
     """What a careful reader of the numbers would ask about."""
     best, found = fitted.best, []
@@ -282,6 +208,18 @@ def warnings(fitted: Fitted) -> list[str]:
             which = ", ".join(str(place + 1) for place in places[:5]) + ", ..." * (places.size > 5)
             whose = f" of device {name}" if name else ""
             found.append(f"{places.size} readings{whose} are outliers (number {which})")
+    moved = {
+        name: float(np.ptp(np.quantile(readings, (0.05, 0.95))))  # without outliers
+        for name in fitted.names
+        for readings in [np.concatenate([t.readings for t in fitted.trains if t.device == name])]
+    }
+    usual = float(np.median(list(moved.values())))
+    for name, own in moved.items():
+        if own < _DEAD * usual:
+            found.append(
+                f"device {name} moves by {own / usual:.0%} of what others do, and counts as much "
+                "in the mean: leave it out if it is dead"
+            )
     if not best.step_error < _UNSURE:
         found.append(f"the error of states is {best.step_error:.0%} of them, or cannot be told")
     for entry, share in best.device.spread().items():

@@ -8,7 +8,8 @@ import numpy as np
 
 from resitile.devices import Device
 from resitile.fitting.measurement import Train
-from resitile.kernels.likelihood import log_likelihood, positions
+from resitile.kernels.law import law_of
+from resitile.kernels.likelihood import likelihoods
 
 _STARTS = [(0.2, 0.005), (0.3, 0.05)]  # cycle-to-cycle and read noise
 _LOUD = (1.0, 0.05)  # the same, for the first look at a law: no reading is an outlier then
@@ -17,6 +18,8 @@ _REACH = (-0.2, 1.0)  # of bounds beyond what was read, as a share; above 0 wher
 _LEAST_BOUND = 0.05  # on either side of w = 0
 _OUTLIERS = 0.003  # expected share of readings that mean nothing
 _CLOSE = 1e-7  # relative, of the likelihood per pulse, when the search ends
+_IMPOSSIBLE = 1e6  # the loss of numbers that a law cannot take
+_MOVE = math.sqrt(np.finfo(float).eps)  # relative, for slopes
 
 
 class Readings:
@@ -74,8 +77,8 @@ class Response:
     ) -> None:
         start = starts[0]
         self.readings, self.law, self.additive = readings, type(start), additive
+        self._kernels_law = law_of(self.law)  # type: ignore[arg-type]
         self.ranges = np.array([min(ranges[0], -_LEAST_BOUND), max(ranges[1], _LEAST_BOUND)])
-        self._tabled: tuple[tuple[float, ...], np.ndarray] | None = None
         self.hidden, self._sound = np.empty_like(readings.values), np.empty_like(readings.values)
         # Where steps vanish at the bounds, those may lie beyond what was reached.
         vanish = start.q_up(start.w_max, start.p) == 0 == start.q_down(start.w_min, start.p)
@@ -102,37 +105,47 @@ class Response:
         self.steps, self.bounds = np.exp(x[:2]), self.ranges * (1 + x[4:6])
         self.cycle, self.read = float(np.exp(x[2])), float(np.exp(x[3]))
         self.fields = x[6:]
-        self.log_likelihood, self.surprises = self._likelihood(x)
+        self.log_likelihood, self.surprises = self._likelihoods(x[None])[0]
         self.outliers = np.flatnonzero(self._sound < 0.5)
 
     def _improved(self, x: np.ndarray, limits: list[Any]) -> Any:
         from scipy.optimize import minimize
 
         how = {"method": "L-BFGS-B", "bounds": limits, "options": {"ftol": _CLOSE}}
-        return minimize(self._loss, x, **how)
+        free = [k for k, (least, most) in enumerate(limits) if least is None or least != most]
+        tops = np.array([math.inf if most is None else most for _, most in limits])
 
-    def _table(self, key: tuple[float, ...]) -> np.ndarray:
-        """The responses at `positions` for p = key; the last one is kept."""
-        if self._tabled is None or self._tabled[0] != key:
-            at = positions(key[0], key[1]).tolist()
-            table = [[f(w, key) for w in at] for f in (self.law.q_up, self.law.q_down)]
-            self._tabled = key, np.array(table, dtype=np.float64)
-        return self._tabled[1]
+        def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+            moves = _MOVE * np.maximum(np.abs(x), 1.0)
+            moves[x + moves > tops] *= -1
+            found = self._losses(x + np.vstack([np.zeros(x.size), np.diag(moves)[free]]))
+            slope = np.zeros(x.size)
+            slope[free] = (found[1:] - found[0]) / moves[free]
+            return float(found[0]), slope
 
-    def _likelihood(self, x: np.ndarray) -> tuple[float, float]:
-        bounds, r = self.ranges * (1 + x[4:6]), self.readings
-        table = self._table((*bounds.tolist(), *x[6:].tolist()))
-        return log_likelihood(  # type: ignore[no-any-return]
-            r.values, r.ups, r.starts, bounds, table, np.exp(x[:2]), np.exp(x[2:4]), self.additive,
-            _OUTLIERS, self.hidden, self._sound,
+        return minimize(loss, x, jac=True, **how)
+
+    def _likelihoods(self, trials: np.ndarray) -> np.ndarray:
+        """(trials, 2): log-likelihood and surprises for every row of numbers to be fitted."""
+        r, found = self.readings, np.empty((len(trials), 2))
+        numbers = np.ascontiguousarray(trials, dtype=np.float64).copy()
+        numbers[:, :4] = np.exp(trials[:, :4])
+        numbers[:, 4:6] = self.ranges * (1 + trials[:, 4:6])
+        likelihoods(
+            self._kernels_law, r.values, r.ups, r.starts, numbers, self.additive, _OUTLIERS,
+            self.hidden, self._sound, found,
         )  # fmt: skip
+        return found
 
-    def _loss(self, x: np.ndarray) -> float:
+    def _losses(self, trials: np.ndarray) -> np.ndarray:
+        """What is made small, for every row."""
         try:
-            value = -self._likelihood(x)[0] / self.readings.pulses
+            found = -self._likelihoods(trials)[:, 0] / self.readings.pulses
         except (ArithmeticError, ValueError):  # a law of the user's own, at numbers it cannot take
-            value = math.inf
-        return value if math.isfinite(value) else 1e6
+            if len(trials) == 1:
+                return np.array([_IMPOSSIBLE])
+            return np.concatenate([self._losses(row[None]) for row in trials])
+        return np.where(np.isfinite(found), found, _IMPOSSIBLE)
 
     def step_error(self) -> float:
         """Standard error of the larger step, as a share of it; NaN if it cannot be told.
@@ -147,15 +160,11 @@ class Response:
         ]
         which, moves = int(np.argmax(self.steps)), h * np.eye(x.size)
 
-        def at(change: np.ndarray) -> float:
-            return self._likelihood(x + change)[0]
-
         if which not in free:
             return math.nan
-        curvature = np.empty((len(free), len(free)))
-        for row, i in enumerate(free):
-            for column, j in enumerate(free):
-                a, b = moves[i], moves[j]
-                curvature[row, column] = at(a - b) + at(b - a) - at(a + b) - at(-a - b)
+        pairs = [(moves[i], moves[j]) for i in free for j in free]
+        rows = [x + change for a, b in pairs for change in (a - b, b - a, a + b, -a - b)]
+        four = self._likelihoods(np.array(rows))[:, 0].reshape(len(free), len(free), 4)
+        curvature = four @ (1, 1, -1, -1)
         variance = np.linalg.pinv(curvature / (4 * h * h))[free.index(which), free.index(which)]
         return math.sqrt(variance) if variance > 0 else math.nan

@@ -153,6 +153,11 @@ def q_down(law, w, p):  # type: ignore[no-untyped-def]
     raise NotImplementedError
 
 
+def exact_q(law, up, w, p):  # type: ignore[no-untyped-def]
+    """`q_up` or `q_down` in double precision, for fits that differentiate it, inside kernels."""
+    raise NotImplementedError
+
+
 def own_parameters(law, w_min, w_max, spec, key, crosspoint, table):  # type: ignore[no-untyped-def]
     """The tuple p = (w_min, w_max, *fields) of one crosspoint, inside kernels."""
     raise NotImplementedError
@@ -178,6 +183,12 @@ def _q_up(law, w, p):  # type: ignore[no-untyped-def]
 def _q_down(law, w, p):  # type: ignore[no-untyped-def]
     function = _compiled(_LAWS[law.law_id], "q_down")
     return lambda law, w, p: np.float32(function(w, p))
+
+
+@overload(exact_q)  # type: ignore[untyped-decorator]
+def _exact_q(law, up, w, p):  # type: ignore[no-untyped-def]
+    rising, falling = (_compiled(_LAWS[law.law_id], name) for name in ("q_up", "q_down"))
+    return lambda law, up, w, p: np.float64(rising(w, p) if up else falling(w, p))
 
 
 @overload(own_parameters)  # type: ignore[untyped-decorator]

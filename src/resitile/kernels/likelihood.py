@@ -14,14 +14,10 @@ import math
 import numpy as np
 from numba import njit
 
+from resitile.kernels.law import as_parameters, exact_q
+
 _ROOT, _NORMAL = math.sqrt(2), math.sqrt(2 * math.pi)
 POINTS = 32  # of a response's table on either side of 0, so that kinks at halves are met
-
-
-def positions(low: float, high: float) -> np.ndarray:
-    """(2 POINTS + 1,) weights at which a response is tabled, from one bound to the other."""
-    side = np.arange(POINTS + 1) / POINTS
-    return np.concatenate([low * side[:0:-1], high * side])
 
 
 @njit(cache=True, nogil=True)
@@ -52,7 +48,7 @@ def log_likelihood(
         ups: direction of the pulse before each reading; not looked at where a train starts.
         starts: (trains + 1,) where each begins.
         bounds: (2,) w_min and w_max.
-        table: (2, 2 POINTS + 1) response up and down at `positions`.
+        table: (2, 2 POINTS + 1) response up and down from one bound to 0, from 0 to the other.
         steps: (2,) step up and down at w = 0.
         noise: (2,) cycle-to-cycle, as a share of the step, and of a reading, in weight units.
         additive: whether cycle-to-cycle noise scales with the step at 0, not with that at w.
@@ -93,3 +89,29 @@ def log_likelihood(
             w = moved
             hidden[k] = w
     return total, surprise
+
+
+@njit(cache=True, nogil=True)
+def likelihoods(law, readings, ups, starts, numbers, additive, outliers, hidden, sound, out):
+    """`log_likelihood` under a law for several settings of all its numbers.
+
+    Args:
+        law: see `law.py`.
+        numbers: (trials, 6 + fields): step up and down, cycle-to-cycle and read noise, w_min,
+            w_max, the law's own fields.
+        out: (trials, 2), filled with what `log_likelihood` returns; `hidden` and `sound` are those
+            of the last trial.
+    """
+    own, table = numbers[:, 4:].T, np.empty((2, 2 * POINTS + 1))
+    for k in range(numbers.shape[0]):
+        p = as_parameters(law, own, k)
+        for side in range(2):
+            for at in range(2 * POINTS + 1):
+                share = (at - POINTS) / POINTS
+                table[side, at] = exact_q(
+                    law, side == 0, share * p[1] if share > 0 else -share * p[0], p
+                )
+        out[k] = log_likelihood(
+            readings, ups, starts, numbers[k, 4:6], table, numbers[k, :2], numbers[k, 2:4],
+            additive, outliers, hidden, sound,
+        )  # fmt: skip

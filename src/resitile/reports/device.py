@@ -1,10 +1,8 @@
 """Pictures of devices: a measurement with the law fitted to it, and a law with its spread."""
 
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 
@@ -117,13 +115,6 @@ def device_figure(record: dict[str, Any]) -> Figure:
         _tidy(axis)
     figure.suptitle(textwrap.fill(record["device"], 150), fontsize=8)
     return figure
-
-
-def write_figure(figure: Figure, path: Path) -> None:
-    """Write a picture, .svg or .png by its ending; the same picture is the same bytes."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resitile"}):
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _followed(device: "Device", w: float, ups: np.ndarray) -> list[float]:

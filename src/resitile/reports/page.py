@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-import matplotlib as mpl
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from resitile._pictures import save_figure
 from resitile.experiments.records import cannot_make
 from resitile.reports import comparison, figures
 from resitile.reports.records import Run, read_runs, row
@@ -156,9 +156,7 @@ def _statement(rows: list[dict[str, Any]]) -> str:
 
 def _svg(figure: Figure) -> Markup:
     stream = io.StringIO()
-    # A fixed salt and no date: the same records give the same page.
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resitile"}):
-        figure.savefig(stream, format="svg", metadata={"Date": None})
+    save_figure(figure, stream, "svg")
     text = stream.getvalue()
     # Only matplotlib's own markup; it escapes labels.
     return Markup(text[text.index("<svg") :])

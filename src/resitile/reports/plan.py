@@ -6,7 +6,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, PercentFormatter, StrMethodFormatter
 
-from resitile.reports.device import write_figure
+from resitile._pictures import write_figure
 from resitile.reports.figures import COLOURS
 
 _COSTS = (

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
+from resitile._pictures import write_figure
 from resitile.reports.figures import COLOURS, plain
 
 
@@ -56,7 +56,6 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
 def write_sweep(record: dict[str, Any], folder: Path) -> Path:
     """Draw the record as `sweep.svg` and `sweep.png` in `folder`; returns the SVG's path."""
     figure = sweep_figure(record)
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resitile"}):
-        figure.savefig(folder / "sweep.svg", metadata={"Date": None})
-    figure.savefig(folder / "sweep.png", dpi=150)
+    for kind in ("png", "svg"):
+        write_figure(figure, folder / f"sweep.{kind}")
     return folder / "sweep.svg"

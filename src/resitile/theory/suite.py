@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from resitile._pictures import write_figure
 from resitile.errors import ConfigError, did_you_mean
 from resitile.theory import measure, toy
 from resitile.theory.schedules import nested_times
@@ -84,8 +85,6 @@ def write(records: dict[str, Any], out: Path) -> list[Path]:
     written = [page]
     for name, figure in drawn.items():
         for kind in ("png", "svg"):
-            path = out / f"{name}.{kind}"
-            # no date inside: the same measurement writes the same file
-            figure.savefig(path, dpi=150, metadata={"Date": None} if kind == "svg" else None)
-            written.append(path)
+            written.append(out / f"{name}.{kind}")
+            write_figure(figure, written[-1])
     return written

@@ -6,7 +6,8 @@ import numpy as np
 
 from resitile.devices import Device
 from resitile.errors import ConfigError
-from resitile.kernels.crosspoint import describe_crosspoints
+from resitile.kernels.crosspoint import describe_crosspoints, pulse_staircase
+from resitile.kernels.keys import stream
 from resitile.kernels.law import law_of, spec_of
 from resitile.kernels.lines import MAX_BITS
 from resitile.kernels.random import normal_table
@@ -69,3 +70,25 @@ class Tile:
         out = np.empty((shape[0] * shape[1], len(names)), dtype=np.float32)
         describe_crosspoints(law, spec, key, table, out)
         return {name: out[:, k].reshape(shape) for k, name in enumerate(names)}
+
+    def staircases(
+        self, ups: np.ndarray, count: int = 1, *, start: float = 0.0, seed: int = 0
+    ) -> np.ndarray:
+        """What the first `count` devices of the tile hold under a train of pulses.
+
+        Args:
+            ups: (pulses,) bool, the direction of every pulse; True is up.
+            count: how many devices, at least 1.
+            start: their weight before the first pulse.
+            seed: of cycle-to-cycle noise, at least 0.
+
+        Returns:
+            (count, pulses + 1) float32: the weights before the first pulse and after each one.
+        """
+        law, spec, table, key = self.physics
+        w = np.full(count, start, dtype=np.float32)
+        found = [w.copy()]
+        for t in range(len(ups)):
+            pulse_staircase(law, spec, key, table, w, ups[t : t + 1], np.uint64(stream(seed, t)))
+            found.append(w.copy())
+        return np.stack(found, axis=1)

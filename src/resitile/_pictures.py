@@ -1,0 +1,23 @@
+"""How every picture is written: the same picture is the same bytes."""
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def write_figure(figure: "Figure", path: Path) -> None:
+    """Write a picture, .svg or .png by its ending, with the folders above it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_figure(figure, path, path.suffix.lstrip("."))
+
+
+def save_figure(figure: "Figure", out: Path | IO[str], kind: str) -> None:
+    """Write a picture as `kind` to a file or a stream."""
+    import matplotlib as mpl  # only where something is drawn
+
+    # Text stays text; no random names and no date.
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "resitile"}):
+        metadata = {"Date": None} if kind == "svg" else None
+        figure.savefig(out, format=kind, dpi=150, metadata=metadata)
