@@ -110,10 +110,10 @@ def fit(
     overwrite: Replace = False,
     as_json: Json = False,
 ) -> None:
-    """Find the device law, its states, asymmetry and noise behind a measured pulse response.
+    r"""Find the device law, its states, asymmetry and noise behind a measured pulse response.
 
     Every law is fitted by maximum likelihood, cycle-to-cycle and read noise apart; that with the
-    least BIC is written as a [device] table for `train`, `plan` and `plot`, with a picture beside
+    least BIC is written as a \[device] table for `train`, `plan` and `plot`, with a picture beside
     it: docs/devices.md.
     """
     from resitile._pictures import write_figure

@@ -60,7 +60,8 @@ def load(name: str, data_dir: str | Path | None = None) -> Dataset:
             package and needs neither.
 
     Raises:
-        ConfigError: if there is no data set of that name.
+        ConfigError: if there is no data set of that name, or a folder is given for
+            `fashion-mnist-10k`.
         DataError: if a file is damaged or is another one, or if it is missing and cannot be
             downloaded.
     """

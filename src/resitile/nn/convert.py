@@ -55,7 +55,8 @@ def convert(
         algorithm: how the tiles learn, with their device.
         include: glob patterns on module names ("layer3.*"); None takes all layers.
         exclude: glob patterns of layers that stay digital.
-        scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in).
+        scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in) over the
+            device's reach.
         io: converters; only None (ideal) for now.
         seed: of pulses and device spread; every layer gets its own from it.
         wear: count the pulses of every device, in `layer.wear`; it takes 4 bytes for each.

@@ -26,7 +26,8 @@ def pulsed_update(
     """The weights after pulses for w -= lr * sum_b d_b x_b^T, vector after vector.
 
     Args:
-        w: (d_out, d_in) weights of one tile; they must lie within its devices' nominal bounds.
+        w: (d_out, d_in) weights of one tile; they must lie within the widest bounds that a device
+            of it has, the nominal ones included.
         x: (batch, d_in) inputs.
         d: (batch, d_out) output gradients.
         device: the device at every crosspoint.
@@ -40,8 +41,9 @@ def pulsed_update(
         New weights, (d_out, d_in) float32; `w` is left alone.
 
     Raises:
-        ConfigError: if shapes do not fit, lr is below 0, or weights lie outside the bounds.
-        UpdateError: if inputs or gradients are NaN or infinite.
+        ConfigError: if shapes do not fit, lr, a seed or path is out of range, or weights lie
+            outside the bounds.
+        UpdateError: if weights, inputs or gradients are NaN or infinite.
     """
     if w.dim() != 2 or x.dim() != 2 or d.dim() != 2:
         raise ConfigError("w, x, d must be matrices: (d_out, d_in), (batch, d_in), (batch, d_out)")
