@@ -1,13 +1,15 @@
 """Several tiles as one weight: consistency, programming and transfers."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
 
 import resitile as rt
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, UpdateError
 from resitile.nn import AnalogConv2d, AnalogLinear
-from resitile.tiles import Composite, Tile
+from resitile.tiles import Composite, Tile, rows
 from tests.helpers import assert_mean
 
 
@@ -185,6 +187,44 @@ def test_columns_that_do_not_exist_are_refused_and_nothing_is_changed(columns):
         composite.read_sum(1, 3, np.array([0]))
     assert not composite.updates.any() and not composite.transfers.any()
     assert (w == np.float32(0.1)).all()
+
+
+NAN = np.full((3, 5), np.nan, np.float32)
+BATCH = [rows(np.ones((2, 5), np.float32), np.ones((2, 3), np.float32))]
+BATCH[0].measure()
+
+
+@pytest.mark.parametrize(
+    ("verb", "arguments", "message"),
+    [
+        ("write", (0, np.ones((5, 3)), 0.5), r"shape \(d_out, d_in\) = \(3, 5\), got \(5, 3\)"),
+        ("write", (0, NAN, 0.5), "holds NaN or infinity; nothing was written"),
+        ("write", (2, np.ones((3, 5)), 0.5), "there is no tile 2: the 2 tiles are 0 to 1"),
+        ("write", (0, np.ones((3, 5)), -0.5), "lr must be a number of at least 0, got -0.5"),
+        ("write_column", (0, 0, np.ones(9), 0.5), r"shape \(columns, d_out\) = \(1, 3\), got"),
+        ("write_column", (0, 5, np.ones(3), 0.5), r"columns must lie in 0 to 4, got \[5\]"),
+        ("write_column", (-1, 0, np.ones(3), 0.5), "there is no tile -1"),
+        ("write_columns", (0, [0, 1], np.ones((1, 3)), 0.5), r"= \(2, 3\), got \(1, 3\)"),
+        ("write_columns", (0, [0.5], np.ones((1, 3)), 0.5), "columns must be whole numbers"),
+        ("write_columns", (0, [[0]], np.ones((1, 3)), 0.5), "an array of 2 axes"),
+        ("write_columns", (0, [0], np.ones((1, 3)), math.nan), "at least 0, got nan"),
+        ("read", (0, 5), r"columns must lie in 0 to 4, got \[5\]"),
+        ("read", (2, 0), "there is no tile 2"),
+        ("transfer", (1, 2, 0, 0.5), "there is no tile 2"),
+        ("pulse", (2, BATCH, 0.5), "there is no tile 2"),
+        ("pulse", (0, BATCH, -0.5), "lr must be a number of at least 0"),
+    ],
+)
+def test_impossible_requests_are_refused_and_nothing_is_changed(verb, arguments, message):
+    """Kernels check no index: such a request would write past the arrays."""
+    w, counts = np.full((3, 5, 2), 0.1, np.float32), np.zeros((3, 2), np.int64)
+    composite = Composite(
+        [Tile(rt.devices.SoftBounds(states=4), n) for n in range(2)], w,
+        np.zeros((3, 5), np.float32), gamma=0.5, scale=1.0, seed=0, counts=counts,
+    )  # fmt: skip
+    with pytest.raises((ConfigError, UpdateError), match=message):
+        getattr(composite, verb)(*arguments)
+    assert (w == np.float32(0.1)).all() and not counts[:2].any()
 
 
 @pytest.mark.parametrize("columns", [1, 20])

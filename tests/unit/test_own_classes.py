@@ -3,7 +3,9 @@
 import dataclasses
 import sys
 
+import numpy as np
 import pytest
+import torch
 
 import resitile as rt
 from resitile import models
@@ -94,6 +96,64 @@ MAKERS = {
     "device law": rt.devices.create,
     "algorithm": lambda name: rt.algorithms.create(name, SOFT),
 }
+
+
+def trained_by(step, init, steps=3):
+    """A layer after some steps of an algorithm of one's own."""
+    rule = algorithm(init=lambda self, shape: init, step=step)(rt.devices.SoftBounds(states=4))
+    layer = rt.nn.AnalogLinear(3, 2, algorithm=rule, seed=0)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+    for _ in range(steps):
+        layer(torch.ones(2, 3)).sum().backward()
+        optimizer.step()
+    return layer
+
+
+class TestState:
+    """What an algorithm keeps must be in the checkpoint, however it writes it."""
+
+    @pytest.mark.parametrize("start", [np.zeros(1), np.zeros(()), np.zeros(1, np.int32)])
+    def test_assigning_writes_into_the_saved_array(self, start):
+        def step(self, weight, state, batch, lr):
+            state["n"] = state["n"] + 1
+            state["twice"] += 2
+            state["row"][1:] = state["n"]
+
+        init = {"n": start, "twice": np.zeros(1), "row": np.zeros(3)}
+        saved = trained_by(step, init).state_dict()
+        assert float(saved["state_n"]) == 3 and float(saved["state_twice"]) == 6
+        assert saved["state_row"].tolist() == [0, 3, 3]
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (lambda s: s.__setitem__("m", 1), r"the state has no 'm', only \['n'\]: make every"),
+            (lambda s: s.__setitem__("n", np.ones(2)), r"state\['n'\] holds int64 of the shape"),
+            (lambda s: s.__setitem__("n", 0.5), "Cannot cast"),
+            (lambda s: s.update(n=1), "keeps the arrays that init made"),
+            (lambda s: s.pop("n"), "keeps the arrays that init made"),
+        ],
+    )
+    def test_what_would_not_be_saved_is_refused(self, change, message):
+        def step(self, weight, state, batch, lr):
+            change(state)
+
+        with pytest.raises(ConfigError, match=message):
+            trained_by(step, {"n": np.zeros(1, np.int64)}, steps=1)
+
+    @pytest.mark.parametrize(
+        ("init", "message"),
+        [
+            (None, "init of the algorithm Rule must return a dict of named numpy arrays, got None"),
+            ({"n": 1}, "must return numpy arrays of numbers, .* n is 1"),
+            ({"n": torch.zeros(1)}, "must return numpy arrays of numbers"),
+            ({"n": np.array([None])}, "must return numpy arrays of numbers"),
+            ({"a.b": np.zeros(1)}, "must name its arrays as variables are, got 'a.b'"),
+        ],
+    )
+    def test_an_init_that_makes_no_arrays(self, init, message):
+        with pytest.raises(ConfigError, match=message):
+            trained_by(learns, init)
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -13,6 +13,7 @@ from resitile.algorithms.mixed_precision import MixedPrecision  # noqa: E402
 from resitile.algorithms.residual_learning import ResidualLearning  # noqa: E402
 from resitile.algorithms.rider import RIDER  # noqa: E402
 from resitile.algorithms.single_tile import SingleTile  # noqa: E402
+from resitile.algorithms.state import SavedState, first_state  # noqa: E402
 from resitile.algorithms.tiki_taka import TikiTaka  # noqa: E402
 from resitile.algorithms.tiki_taka_v2 import TikiTakaV2  # noqa: E402
 
@@ -25,10 +26,12 @@ __all__ = [
     "GatedResidualLearning",
     "MixedPrecision",
     "ResidualLearning",
+    "SavedState",
     "SingleTile",
     "TikiTaka",
     "TikiTakaV2",
     "classes",
     "create",
+    "first_state",
     "names",
 ]

@@ -96,7 +96,10 @@ class Algorithm:
         return (self.device,) * self.count if isinstance(self.device, Device) else self.device  # type: ignore[return-value]
 
     def init(self, shape: tuple[int, int]) -> State:
-        """State beside the tiles for a weight of `shape` (d_out, d_in): named arrays."""
+        """State beside the tiles for a weight of `shape` (d_out, d_in): named arrays.
+
+        They are saved with the layer; `step` writes into them, see `SavedState`.
+        """
         del shape
         return {}
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from resitile.algorithms import Algorithm
+from resitile.algorithms import Algorithm, SavedState, first_state
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
@@ -73,7 +73,7 @@ class AnalogModule(nn.Module):
         self.register_buffer("counts", torch.zeros(3, algorithm.count, dtype=torch.int64))
         self.register_buffer("wear", None)
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
-        for name, array in algorithm.init((d_out, d_in)).items():
+        for name, array in first_state(algorithm, (d_out, d_in)).items():
             self.register_buffer(PREFIX + name, torch.from_numpy(array))
         self.register_buffer("fingerprint", fingerprint(algorithm))
         self._fresh()
@@ -151,7 +151,7 @@ class AnalogModule(nn.Module):
             self.algorithm, self.crosspoints, self.weight, float(self.scale.detach()), self.seeds,
             self.counts, self.wear,
         )  # fmt: skip
-        state = {name: buffer.numpy() for name, buffer in self.state.items()}
+        state = SavedState({name: buffer.numpy() for name, buffer in self.state.items()})
         self.tape.views = (where, composite, state)
         return composite, state
 

@@ -11,6 +11,7 @@ from resitile.kernels import dense, events, lines, transfer, update
 from resitile.kernels.keys import stream, update_key, update_stream
 from resitile.kernels.law import DW_MIN, sources
 from resitile.kernels.threads import get_num_threads, run
+from resitile.tiles.requests import change_of, check_step, check_tile, column_numbers
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
 
@@ -26,6 +27,9 @@ _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
 
 class Composite:
     """A weight matrix held by tiles; all verbs act on the arrays that it is given.
+
+    Before anything is changed they raise ConfigError for tiles, columns, shapes and steps that
+    cannot be, and UpdateError for changes that are not finite.
 
     Args:
         tiles: the crossbars, coarsest first.
@@ -110,6 +114,8 @@ class Composite:
             path: "event", "dense", or "auto" by the expected number of pulses per device and per
                 line; the result is the same to the bit.
         """
+        check_tile(n, len(self.tiles))
+        check_step(lr)
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
@@ -174,6 +180,9 @@ class Composite:
 
         Counts as a transfer out of tile n.
         """
+        check_tile(n, len(self.tiles))
+        if not 0 <= column < self.w.shape[1]:
+            column_numbers([column], self.w.shape[1])
         self.transfers[n] += 1
         return np.ascontiguousarray(self.w[:, column, n])
 
@@ -182,26 +191,17 @@ class Composite:
 
         The currents of tiles side by side add up by themselves: one read a column, counted as a
         transfer out of tile last - 1.
-
-        Raises:
-            ConfigError: if a tile or a column does not exist.
         """
         if not 0 <= first < last <= len(self.tiles):
             raise ConfigError(
                 f"tiles {first} to {last} - 1 were to be read, of {len(self.tiles)} tiles: give "
                 f"0 <= first < last <= {len(self.tiles)}"
             )
-        self._check_columns(columns)
+        columns = column_numbers(columns, self.w.shape[1])
         self.transfers[last - 1] += columns.size
         out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
         transfer.read_columns(sources(), self.w, first, last, columns, out)
         return out
-
-    def _check_columns(self, columns: np.ndarray) -> None:
-        d_in = self.w.shape[1]
-        if not transfer.inside(sources(), columns, d_in):
-            wrong = columns[(columns < 0) | (columns >= d_in)]
-            raise ConfigError(f"columns must lie in 0 to {d_in - 1}, got {wrong.tolist()}")
 
     def transfer(
         self,
@@ -227,7 +227,7 @@ class Composite:
         train: PulseTrain = PulseTrain(),  # noqa: B008 (frozen)
     ) -> None:
         """w[:, column, n] += lr * change, as pulses and open loop; see `write_columns`."""
-        self.write_columns(n, np.array([column]), change[None], lr, train)
+        self.write_columns(n, np.array([column]), np.asarray(change)[None], lr, train)
 
     def write_columns(
         self,
@@ -245,12 +245,11 @@ class Composite:
             changes: (k, d_out) float32.
             lr: step, at least 0.
             train: how each change becomes pulses.
-
-        Raises:
-            ConfigError: if a column does not exist.
         """
-        self._check_columns(columns)
-        changes = np.ascontiguousarray(changes, dtype=np.float32)  # kernels look at its bits
+        check_tile(n, len(self.tiles))
+        check_step(lr)
+        columns = column_numbers(columns, self.w.shape[1])
+        changes = change_of(changes, (columns.size, self.w.shape[0]), "(columns, d_out)")
         key, step = self._next(n, 1, columns.size)
 
         def write(begin: int, end: int) -> int:
@@ -281,6 +280,9 @@ class Composite:
             lr: step, at least 0.
             train: how each row becomes pulses.
         """
+        check_tile(n, len(self.tiles))
+        check_step(lr)
+        change = change_of(change, self.w.shape[:2], "(d_out, d_in)")
         self.pulses[n] += transfer.pulse_matrix(
             *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,
             self.wear, change, float(lr), *train.arguments,

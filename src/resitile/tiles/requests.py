@@ -1,0 +1,68 @@
+"""What the verbs of a composite refuse: kernels check nothing, and would write past the arrays."""
+
+from typing import Any
+
+import numpy as np
+
+from resitile.errors import ConfigError, UpdateError
+from resitile.kernels import transfer
+from resitile.kernels.law import sources
+
+
+def check_tile(n: int, count: int) -> None:
+    """Refuse a tile that does not exist; they do not count from the end.
+
+    Raises:
+        ConfigError: says which there are.
+    """
+    if not 0 <= n < count:
+        raise ConfigError(f"there is no tile {n!r}: the {count} tiles are 0 to {count - 1}")
+
+
+def check_step(lr: float) -> None:
+    """Refuse a step that is no number of at least 0.
+
+    Raises:
+        ConfigError: names it.
+    """
+    if not 0 <= lr < np.inf:
+        raise ConfigError(f"lr must be a number of at least 0, got {lr!r}; turn the change's sign")
+
+
+def column_numbers(columns: Any, d_in: int) -> np.ndarray:
+    """`columns` as int64.
+
+    Raises:
+        ConfigError: if they are no whole numbers from 0 to d_in - 1.
+    """
+    found = np.asarray(columns)
+    if found.dtype != np.int64:
+        if found.size and found.dtype.kind not in "iu":
+            raise ConfigError(f"columns must be whole numbers, got an array of {found.dtype}")
+        found = found.astype(np.int64)
+    if found.ndim != 1:
+        raise ConfigError(f"columns must be a list of numbers, got an array of {found.ndim} axes")
+    if not transfer.inside(sources(), found, d_in):
+        wrong = found[(found < 0) | (found >= d_in)]
+        raise ConfigError(f"columns must lie in 0 to {d_in - 1}, got {wrong.tolist()}")
+    return found
+
+
+def change_of(change: Any, shape: tuple[int, ...], meaning: str) -> np.ndarray:
+    """`change` as contiguous float32, which is what the kernels look at.
+
+    Args:
+        change: an array.
+        shape: what it must have.
+        meaning: of that shape, such as "(columns, d_out)".
+
+    Raises:
+        ConfigError: if the shape is another one.
+        UpdateError: if a number is NaN or infinite.
+    """
+    found = np.ascontiguousarray(change, dtype=np.float32)
+    if found.shape != shape:
+        raise ConfigError(f"a change must have the shape {meaning} = {shape}, got {found.shape}")
+    if not np.isfinite(found).all():
+        raise UpdateError("a change holds NaN or infinity; nothing was written")
+    return found
