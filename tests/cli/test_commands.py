@@ -150,6 +150,19 @@ def test_compare_puts_runs_side_by_side(cli: Cli, tmp_path: Path) -> None:
     assert (tmp_path / "page.html").is_file()
 
 
+def test_two_formats_at_once_are_refused(cli: Cli) -> None:
+    for command in ("report", "compare"):
+        status, out, err = cli(command, "digital.toml", "--json", "--format", "csv")
+        assert (status, out) == (2, "")
+        assert "--json and --format csv ask for two formats" in err
+
+
+def test_tiles_that_never_moved_are_named(cli: Cli) -> None:
+    status, out, err = cli("train", "analog.toml", "--set", "algorithm.transfer_every=1000")
+    assert status == 0, err
+    assert "no pulse ever reached tile 0, 1 of " in " ".join(out.split())
+
+
 def test_a_damaged_checkpoint_is_status_1(cli: Cli, tmp_path: Path) -> None:
     assert cli("train", "digital.toml")[0] == 0
     (tmp_path / "runs/digital/summary.json").unlink()

@@ -58,6 +58,11 @@ def test_an_analog_run_leaves_its_folder(make_config: MakeConfig, tmp_path: Path
     assert [r["lr"] for r in epochs] == [0.1, 0.05, 0.025]
     assert [r["stage"] for r in epochs] == [0, 1, None]
     assert [r["steps"] for r in epochs] == [11, 22, 33]
+    assert summary["idle_tiles"] == {
+        name: [n for n, p in enumerate(pulses) if not p]
+        for name, pulses in epochs[-1]["pulses"].items()
+        if not all(pulses)
+    }
     assert max(r["val_accuracy"] for r in epochs) == summary["best_val_accuracy"]
     assert epochs[-1]["val_accuracy"] == summary["val_accuracy"]
     learner = task.build(config, task.load_task(config))

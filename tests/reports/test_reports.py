@@ -9,12 +9,13 @@ from resitile.errors import ConfigError, DataError
 from resitile.reports import table, write_report
 
 
-def make_run(folder, name, *, tiles=0, epochs=3, finished=True, accuracy=0.5):
+def make_run(folder, name, *, tiles=0, epochs=3, finished=True, accuracy=0.5, seed=7):
     """A run folder with the records that training writes."""
     path = folder / name
     path.mkdir()
     (path / "config.toml").write_text(
-        f'name = "{name}"\nlabel = "{name} <b>&"\nseed = 7\n[data]\nname = "d"\n'
+        f'name = "{name}"\nlabel = "{name.partition("@")[0]} <b>&"\nseed = {seed}\n'
+        '[data]\nname = "d"\n'
         '[model]\nname = "lenet5"\n[algorithm]\nname = "x"\n'
     )
     lines = []
@@ -41,7 +42,7 @@ def make_run(folder, name, *, tiles=0, epochs=3, finished=True, accuracy=0.5):
         summary = {
             "name": name, "algorithm": "A", "device": None, "states": 4 if tiles else None,
             "tiles": tiles or None, "val_accuracy": accuracy, "test_accuracy": accuracy - 0.01,
-            "best_val_accuracy": accuracy, "epochs": epochs, "seed": 7, "wall_s": 61.0,
+            "best_val_accuracy": accuracy, "epochs": epochs, "seed": seed, "wall_s": 61.0,
             "steps": 9, "ms_per_step": 1.5, "environment": {"torch": "2.x"}, "data": "d",
             "train_size": 10, "val_size": 2, "test_size": 3,
         }  # fmt: skip
@@ -72,6 +73,18 @@ def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
     ]
     page = write_report(runs, tmp_path / "r.html").read_text()
     assert "the best single tile 44.0 %" in page
+
+
+def test_the_sentence_tells_means_over_seeds(tmp_path):
+    """Not the best seed: to pick that is to choose by luck."""
+    runs = [
+        make_run(tmp_path, f"{name}@{seed}", tiles=tiles, accuracy=accuracy + seed / 10, seed=seed)
+        for name, tiles, accuracy in (("one", 1, 0.3), ("six", 6, 0.6))
+        for seed in (0, 1)
+    ]
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    assert "reaches 64.0 % (mean of 2 seeds) test accuracy" in page
+    assert "the best single tile 34.0 % (mean of 2 seeds)." in page
 
 
 def test_dollars_in_labels_are_no_formula(tmp_path):

@@ -379,6 +379,8 @@ class TestModels:
         assert self.MODEL.training
         assert found.layers["0"].analog_ns == 36 * 25
         assert found.layers["2"].analog_ns == 25
+        shape = rt.estimate_cost(self.MODEL, algorithm=rule, sample=(2, 8, 8))
+        assert shape.figures() == found.figures()
 
     def test_constants_by_name(self):
         rule = rt.algorithms.SingleTile(DEVICE)
@@ -395,6 +397,8 @@ class TestModels:
             rt.estimate_cost(self.MODEL, algorithm=rule, batch=0)
         with pytest.raises(ConfigError, match=r"must be resitile\.cost\.Primitives or a dict"):
             rt.estimate_cost(self.MODEL, algorithm=rule, primitives=5)
+        with pytest.raises(ConfigError, match=r"cannot take a sample of shape \(8, 8\)"):
+            rt.estimate_cost(self.MODEL, algorithm=rule, sample=(8, 8))
         with pytest.raises(ConfigError, match=r"samples must be a whole number .* got 0"):
             counted_cost(trained(rule, 1, 1), samples=0)
 

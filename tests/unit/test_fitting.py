@@ -219,6 +219,17 @@ class TestFits:
             least[c.device.name] = max(least[c.device.name], likelihood)
         assert least["piecewise_step"] > least["linear_step"] - 0.5
 
+    @pytest.mark.parametrize("place", [0, 1])
+    def test_an_outlier_at_the_start(self, place):
+        device = rt.devices.SoftBounds(states=20, variation=ALIKE)
+        (train,) = measured(device, 30, 3, read=0.01)
+        clean = fit([train], law="soft_bounds")
+        train.readings[place] = 0.0
+        found = fit([train], law="soft_bounds")
+        assert found.best.outliers[0].tolist() == [place]
+        assert found.device.states == pytest.approx(clean.device.states, rel=0.03)
+        assert found.device.spread()["cycle"] == pytest.approx(0.2, abs=0.05)
+
     def test_the_spread_between_devices(self):
         variation = {"dw_min": 0.2, "w_max": 0.1, "w_min": 0.1, "cycle": 0.2}
         device = rt.devices.SoftBounds(states=20, variation=variation)

@@ -332,6 +332,20 @@ class TestRefusals:
         with pytest.raises(UpdateError, match="overwritten between"):
             optimizer.step()
 
+    def test_a_penalty_on_the_weight_itself(self):
+        """Torch's optimizers would follow it; pulses cannot."""
+        model = network()
+        before = copy.deepcopy(model.state_dict())
+        optimizer = sgd(model)
+        loss = (model(X[0]) - 1).square().mean() + 0.1 * model[1].weight.square().sum()
+        loss.backward()
+        with pytest.raises(UpdateError, match="depends on an analog weight itself"):
+            optimizer.step()
+        assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+        optimizer.zero_grad()
+        (model(X[0]).mean() + model[1].weight.detach().sum()).backward()
+        optimizer.step()
+
     def test_grad_scaler(self):
         model = network()
         before, optimizer = copy.deepcopy(model), sgd(model)

@@ -14,6 +14,7 @@ from resitile.cli.options import (
     RunsDir,
     Set,
     Threads,
+    form_of,
     read_config,
     seeds_of,
 )
@@ -58,6 +59,7 @@ def compare(
     from resitile.experiments.stop import Stopped
     from resitile.reports import as_csv, as_latex, groups, table, write_report
 
+    form = form_of(form, as_json)
     wanted = [read_config(path, settings, data_dir, threads) for path in configs]
     if seeds is not None:
         wanted = with_seeds(wanted, seeds_of(seeds))
@@ -75,7 +77,6 @@ def compare(
     write_atomic(folder / "comparison.csv", as_csv(lines).encode())
     write_atomic(folder / "comparison.tex", as_latex(lines).encode())
     page = write_report(runs, folder / "report.html")
-    form = Format.JSON if as_json else form
     print_groups(lines, form.value)
     if form is Format.TEXT:
         say(f"report: {page}")

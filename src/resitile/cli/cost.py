@@ -88,6 +88,11 @@ def cost(
 
     dotted = [text for text in settings or [] if "." in text.partition("=")[0]]
     primitives = Primitives().with_settings(text for text in settings or [] if text not in dotted)
+    if any(text.partition("=")[0].strip() == "device_pulse_pj" for text in settings or []):
+        raise ConfigError(
+            "device_pulse_pj is the energy of a counted pulse, and formulas count no pulses: take "
+            "rt.nn.counted_cost(model, samples, primitives={'device_pulse_pj': ...}) after training"
+        )
     if configs:
         for option, given, instead in (
             ("--dim", dim, ""),

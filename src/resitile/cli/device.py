@@ -217,7 +217,8 @@ def _print_fit(found: "Fitted") -> None:
     where = "no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
     say(
         f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}; at w = 0 "
-        f"a step of {device.step_up:.3f} up and {device.step_down:.3f} down; {where}"
+        f"a step of {device.step_up * device.q_up(0.0, device.p):.3f} up and "
+        f"{device.step_down * device.q_down(0.0, device.p):.3f} down; {where}"
     )
     for warning in warnings(found):
         say(f"look at the picture: {warning}")

@@ -125,7 +125,8 @@ def _test_mean() -> dict[str, Any]:
     mean, error = float(shares.mean()), float(shares.std()) / repeats**0.5
     z = abs(mean - 1) / max(error, 1e-12)
     return {
-        "what": f"mean update is {mean:.4f} +- {error:.4f} of -lr * d * x^T (expected 1)",
+        "what": f"mean update is {mean:.4f} +- {error:.4f} of -lr * d * x^T "
+        "(expected: 1, within 5 of these standard errors)",
         "mean": mean,
         "standard_error": error,
         "passed": z < 5 and error < 0.05,

@@ -39,6 +39,21 @@ class Format(enum.StrEnum):
 
 
 Form = Annotated[Format, typer.Option("--format", help="How to print the table.")]
+
+
+def form_of(form: Format, as_json: bool) -> Format:
+    """What --format and --json say together.
+
+    Raises:
+        ConfigError: if they differ.
+    """
+    from resitile.errors import ConfigError
+
+    if as_json and form not in (Format.TEXT, Format.JSON):
+        raise ConfigError(f"--json and --format {form.value} ask for two formats; give one of them")
+    return Format.JSON if as_json else form
+
+
 Replace = Annotated[bool, typer.Option("--overwrite", help="Replace files that are there.")]
 Overwrite = Annotated[bool, typer.Option(help="Replace an earlier run of the same name.")]
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from resitile.cli.options import Form, Format, Json
+from resitile.cli.options import Form, Format, Json, form_of
 
 
 def report(
@@ -26,6 +26,7 @@ def report(
     from resitile.experiments.records import check_place
     from resitile.reports import groups, table, write_report
 
+    form = form_of(form, as_json)
     for run in runs:
         if not (run / "config.toml").is_file():
             raise ConfigError(f"{run} is not the folder of a run: it holds no config.toml")
@@ -34,7 +35,6 @@ def report(
     check_place(out.parent)
     lines = groups(table(runs), baseline)
     page = write_report(runs, out)
-    form = Format.JSON if as_json else form
     print_groups(lines, form.value)
     if form is Format.TEXT:
         say(f"report: {page}")

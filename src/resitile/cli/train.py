@@ -44,6 +44,11 @@ def train(
         print_json(summary)
     else:
         print_runs(table([folder.path]))
+        for name, tiles in summary.get("idle_tiles", {}).items():
+            say(
+                f"no pulse ever reached tile {', '.join(map(str, tiles))} of {name}, which still "
+                "holds what it began with: larger steps or more epochs would move it"
+            )
         say(f"report: {folder.report}")
 
 

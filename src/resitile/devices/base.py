@@ -151,12 +151,12 @@ class Device:
 
     @property
     def step_up(self) -> float:
-        """Nominal step up at w = 0: dw_min, less what `up_down` takes from it."""
+        """Nominal step up where q_up is 1: dw_min, less what `up_down` takes from it."""
         return self.dw_min * (1 + min(self.up_down, 0.0))
 
     @property
     def step_down(self) -> float:
-        """Nominal step down at w = 0, as a positive number."""
+        """Nominal step down where q_down is 1, as a positive number."""
         return self.dw_min * (1 - max(self.up_down, 0.0))
 
     def spread(self) -> dict[str, float]:

@@ -23,6 +23,15 @@ def counts(model: nn.Module) -> tuple[dict[str, list[int]], dict[str, list[int]]
     )
 
 
+def idle(model: nn.Module) -> dict[str, list[int]]:
+    """By layer, the tiles that no pulse ever reached; layers without such tiles are left out."""
+    found = {
+        name: [n for n, pulses in enumerate(layer.pulses.tolist()) if not pulses]
+        for name, layer in analog_layers(model).items()
+    }
+    return {name: tiles for name, tiles in found.items() if tiles}
+
+
 def stage(model: nn.Module) -> int | None:
     """The coarsest tile that is being filled in any layer (a warm start, gates), or None."""
     found = [

@@ -18,6 +18,7 @@ from resitile.fitting.nominal import Candidate, combined
 from resitile.fitting.response import Readings, Response
 
 _UNSURE, _LOUD = 0.25, 0.6  # shares from which a fit is worth a second look
+_OFF = 0.02  # how far a law's answer at w = 0 may be from 1
 _DEAD = 0.2  # of the others' movement, below which a device is
 _SPREADS = ("dw_min", "w_min", "w_max")
 _FLEXIBLE = "piecewise_step"  # the law by which the range is found
@@ -222,6 +223,12 @@ def warnings(fitted: Fitted) -> list[str]:
             )
     if not best.step_error < _UNSURE:
         found.append(f"the error of states is {best.step_error:.0%} of them, or cannot be told")
+    middle = [q(0.0, best.device.p) for q in (best.device.q_up, best.device.q_down)]
+    if max(abs(q - 1) for q in middle) > _OFF:
+        found.append(
+            f"at w = 0 this law answers {middle[0]:.3g} up and {middle[1]:.3g} down, not 1, and "
+            "`states` counts steps of where it answers 1"
+        )
     for entry, share in best.device.spread().items():
         measured = entry == "cycle" or fitted.devices > 1
         if measured and entry in (*_SPREADS, "cycle") and share > _LOUD:

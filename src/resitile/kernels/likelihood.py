@@ -38,10 +38,51 @@ def _clipped(mean, variance, low, high):
 
 
 @njit(cache=True, nogil=True)
+def _follow(
+    readings, ups, first, end, bounds, table, steps, noise, additive, outliers, hidden, sound
+):
+    """`log_likelihood` of one train: readings first to end - 1, given the first of them."""
+    low, high, cycle, read = bounds[0], bounds[1], noise[0], noise[1] * noise[1]
+    total, surprise = 0.0, 0.0
+    w = min(max(readings[first], low), high)
+    hidden[first], sound[first] = w, 1.0
+    spread = read
+    for k in range(first + 1, end):
+        side = 0 if ups[k] else 1
+        at = POINTS + (w / high if w > 0 else -w / low) * POINTS
+        cell = min(max(int(at), 0), 2 * POINTS - 1)
+        left, right = table[side, cell], table[side, cell + 1]
+        q = left + (right - left) * (at - cell)
+        slope = (right - left) * POINTS / (high if cell >= POINTS else -low)
+        step = steps[0] if ups[k] else -steps[1]
+        change = 1 + step * slope
+        deviation = cycle * step * (1.0 if additive else q)
+        spread = change * change * spread + deviation * deviation
+        moved, spread = _clipped(w + step * q, spread, low, high)
+        variance = spread + read
+        error = readings[k] - moved
+        density = math.exp(-0.5 * error * error / variance) / (_NORMAL * math.sqrt(variance))
+        density *= 1 - outliers
+        total += math.log(density + outliers / 4)
+        sound[k] = density / (density + outliers / 4)
+        if sound[k] > 0.0:  # the error of a far outlier may be infinite when squared
+            surprise += sound[k] * error * error
+            gain = sound[k] * spread / variance
+            moved = min(max(moved + gain * error, low), high)
+            spread = (1 - gain) * spread
+        w = moved
+        hidden[k] = w
+    return total, surprise
+
+
+@njit(cache=True, nogil=True)
 def log_likelihood(
     readings, ups, starts, bounds, table, steps, noise, additive, outliers, hidden, sound
 ):
     """Log-likelihood of a device's readings, and the sum of squared surprises.
+
+    A train begins where its first reading says; if the next one then looks like an outlier, it is
+    tried whether the first one was: the more likely of both counts.
 
     Args:
         readings: all trains one after the other, in weight units.
@@ -56,38 +97,29 @@ def log_likelihood(
         hidden: filled with the estimated weight at each reading.
         sound: filled with the probability that a reading is no outlier.
     """
-    low, high, cycle, read = bounds[0], bounds[1], noise[0], noise[1] * noise[1]
     total, surprise = 0.0, 0.0
     for t in range(starts.size - 1):
-        first = starts[t]
-        w = min(max(readings[first], low), high)
-        hidden[first], sound[first] = w, 1.0
-        spread = read
-        for k in range(first + 1, starts[t + 1]):
-            side = 0 if ups[k] else 1
-            at = POINTS + (w / high if w > 0 else -w / low) * POINTS
-            cell = min(max(int(at), 0), 2 * POINTS - 1)
-            left, right = table[side, cell], table[side, cell + 1]
-            q = left + (right - left) * (at - cell)
-            slope = (right - left) * POINTS / (high if cell >= POINTS else -low)
-            step = steps[0] if ups[k] else -steps[1]
-            change = 1 + step * slope
-            deviation = cycle * step * (1.0 if additive else q)
-            spread = change * change * spread + deviation * deviation
-            moved, spread = _clipped(w + step * q, spread, low, high)
-            variance = spread + read
-            error = readings[k] - moved
-            density = math.exp(-0.5 * error * error / variance) / (_NORMAL * math.sqrt(variance))
-            density *= 1 - outliers
-            total += math.log(density + outliers / 4)
-            sound[k] = density / (density + outliers / 4)
-            if sound[k] > 0.0:  # the error of a far outlier may be infinite when squared
-                surprise += sound[k] * error * error
-                gain = sound[k] * spread / variance
-                moved = min(max(moved + gain * error, low), high)
-                spread = (1 - gain) * spread
-            w = moved
-            hidden[k] = w
+        first, end = starts[t], starts[t + 1]
+        found, surprises = _follow(
+            readings, ups, first, end, bounds, table, steps, noise, additive, outliers, hidden,
+            sound,
+        )  # fmt: skip
+        if end > first + 2 and sound[first + 1] < 0.5:
+            later, fewer = _follow(
+                readings, ups, first + 1, end, bounds, table, steps, noise, additive, outliers,
+                hidden, sound,
+            )  # fmt: skip
+            later += math.log(outliers / 4)  # that of the first; where the next is, none foretells
+            if later > found:
+                hidden[first], sound[first] = hidden[first + 1], 0.0
+                found, surprises = later, fewer
+            else:  # as it was
+                found, surprises = _follow(
+                    readings, ups, first, end, bounds, table, steps, noise, additive, outliers,
+                    hidden, sound,
+                )  # fmt: skip
+        total += found
+        surprise += surprises
     return total, surprise
 
 

@@ -119,6 +119,10 @@ def _choose(
         for n, m in layers.items()
         if any(fnmatchcase(n, p) for p in include) and not any(fnmatchcase(n, p) for p in exclude)
     }
+    if not layers and any(isinstance(m, AnalogModule) for m in model.modules()):
+        raise ConfigError(
+            f"{type(model).__name__} is analog already; rt.to_digital(model) takes it back"
+        )
     if not chosen:
         raise ConfigError(
             f"{type(model).__name__} has no layer to convert (nn.Linear, nn.Conv1d, nn.Conv2d, "

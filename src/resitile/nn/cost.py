@@ -1,6 +1,6 @@
 """What a torch model costs on crossbars: estimated from settings, or from what was counted."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -21,7 +21,7 @@ def estimate_cost(
     batch: int = 1,
     primitives: Primitives | Mapping[str, float] | None = None,
     algorithm: Algorithm | None = None,
-    sample: Tensor | None = None,
+    sample: Tensor | Sequence[int] | None = None,
     lr: float = 1.0,
 ) -> ModelCost:
     """Latency, storage, energy and area of a model's layers on crossbars, and in total.
@@ -34,8 +34,8 @@ def estimate_cost(
             published ones.
         algorithm: see `model`.
         sample: an input of the model with a batch axis, of which one sample is run forward to
-            count the vectors of each layer (the patches of a convolution). None counts one vector
-            for every layer, as the published tables do.
+            count the vectors of each layer (the patches of a convolution), or the shape of one,
+            such as (1, 28, 28). None counts one vector for every layer, as the published tables do.
         lr: the optimizer's learning rate, at least 0; reads of `GatedResidualLearning` follow it.
 
     Returns:
@@ -60,7 +60,7 @@ def counted_cost(
     batch: int = 1,
     primitives: Primitives | Mapping[str, float] | None = None,
     train_length: float | None = None,
-    sample: Tensor | None = None,
+    sample: Tensor | Sequence[int] | None = None,
 ) -> ModelCost:
     """The same from the events that a trained model's layers have counted.
 
@@ -103,7 +103,7 @@ def crossbars(
     model: nn.Module,
     batch: int,
     primitives: Primitives,
-    sample: Tensor | None = None,
+    sample: Tensor | Sequence[int] | None = None,
     *,
     digital: bool = False,
     lr: float = 1.0,
@@ -121,6 +121,8 @@ def crossbars(
         ConfigError: if there are none, or the sample does not reach one.
     """
     layers = _layers(model, digital)
+    if sample is not None and not isinstance(sample, Tensor):
+        sample = torch.zeros(1, *sample)
     vectors = dict.fromkeys(layers, 1.0) if sample is None else _vectors(model, layers, sample)
     found = {}
     for k, (name, module) in enumerate(layers.items()):
@@ -132,7 +134,9 @@ def crossbars(
     return found
 
 
-def one_patch_only(found: Mapping[str, tuple[Any, Layer]], sample: Tensor | None) -> list[str]:
+def one_patch_only(
+    found: Mapping[str, tuple[Any, Layer]], sample: Tensor | Sequence[int] | None
+) -> list[str]:
     """Names of the convolutions in `crossbars`' answer of which one patch stands for all."""
     return [n for n, (m, _) in found.items() if sample is None and not isinstance(m, nn.Linear)]
 
@@ -170,7 +174,7 @@ def _vectors(model: nn.Module, layers: dict[str, Any], sample: Tensor) -> dict[s
     try:
         with torch.no_grad():
             model.eval()(sample[:1])
-    except RuntimeError as error:
+    except (RuntimeError, ValueError, TypeError, IndexError) as error:
         shape = ", ".join(map(str, sample.shape[1:]))
         raise ConfigError(
             f"the network cannot take a sample of shape ({shape}): {error}"

@@ -131,7 +131,14 @@ class AnalogSGD(torch.optim.SGD):
             _check_lr(lr)
             _check_options(group)
             # By type: isinstance() asks the metaclass of torch's parameters, in Python.
-            found += [(_layer_of(w), lr) for w in group["params"] if type(w) is AnalogWeight]
+            analog = [w for w in group["params"] if type(w) is AnalogWeight]
+            if any(w.grad is not None for w in analog):
+                raise UpdateError(
+                    "the loss depends on an analog weight itself, as with a penalty on "
+                    "layer.weight: pulses follow recorded inputs and output gradients, and would "
+                    "not follow that. Leave it out of the loss, or use layer.weight.detach()"
+                )
+            found += [(_layer_of(w), lr) for w in analog]
         return found
 
     @_plain_where_nobody_listens
@@ -139,7 +146,8 @@ class AnalogSGD(torch.optim.SGD):
         """Apply what backward recorded; all of it or, if an input is bad, nothing.
 
         Raises:
-            UpdateError: if recorded inputs or gradients are not finite (nothing was changed), or
+            UpdateError: if recorded inputs or gradients are not finite, or the loss depends on an
+                analog weight itself (nothing was changed), or
                 a learnt output scale is no longer above 0 (digital parameters have moved).
         """
         if getattr(self, "grad_scale", None) is not None:

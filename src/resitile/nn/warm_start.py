@@ -87,7 +87,7 @@ class WarmStart:
 
     def step(self, loss: float) -> None:
         """Report the loss of an epoch; may switch to the next stage."""
-        value = float(loss)
+        value = float(getattr(loss, "detach", lambda: loss)())  # a tensor of one number, too
         if not math.isfinite(value):
             raise ConfigError(f"the loss must be finite, got {value}")
         if self.finished:

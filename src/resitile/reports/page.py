@@ -51,7 +51,7 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
         unfinished=[line["status"] != "finished" for line in lines],
         several=len(lines) < len(rows),
         differences=_differences(runs),
-        statement=_statement(rows),
+        statement=_statement(lines),
         sizes=first,
         environment=(first or {}).get("environment", {}),
         curves=_svg(figures.learning_curves(runs)) if any(r.epochs for r in runs) else None,
@@ -130,9 +130,9 @@ def _wear(run: Run) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _statement(rows: list[dict[str, Any]]) -> str:
+def _statement(lines: list[dict[str, Any]]) -> str:
     """One sentence that follows from the table, or nothing."""
-    done = [r for r in rows if r.get("test_accuracy") is not None]
+    done = [r for r in lines if r.get("test_accuracy") is not None]
     several = [r for r in done if (r.get("tiles") or 0) > 1]
     single = [r for r in done if r.get("tiles") == 1]
     digital = [r for r in done if not r.get("tiles")]
@@ -141,16 +141,19 @@ def _statement(rows: list[dict[str, Any]]) -> str:
         # Chosen on validation data; the test accuracy is only reported.
         return max(group, key=lambda r: r["val_accuracy"])
 
+    def reached(line: dict[str, Any]) -> str:
+        seeds = len(line["test_by_seed"])
+        return _percent(line["test_accuracy"]) + f" (mean of {seeds} seeds)" * (seeds > 1)
+
     if not several or not single:
         return ""
     many, one = best(several), best(single)
     text = (
-        f"{many['label']} reaches {_percent(many['test_accuracy'])} test accuracy with devices of "
-        f"{comparison.shown(many, 'states')} states, the best single tile "
-        f"{_percent(one['test_accuracy'])}"
+        f"{many['label']} reaches {reached(many)} test accuracy with devices of "
+        f"{comparison.shown(many, 'states')} states, the best single tile {reached(one)}"
     )
     if digital:
-        text += f", digital training {_percent(best(digital)['test_accuracy'])}"
+        text += f", digital training {reached(best(digital))}"
     return text + "."
 
 
