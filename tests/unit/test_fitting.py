@@ -2,6 +2,8 @@
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from scipy.stats import multivariate_normal, norm
 
 import resitile as rt
 from resitile.errors import ConfigError, DataError
-from resitile.fitting import Train, fit, read_trains
+from resitile.fitting import Candidate, Fitted, Train, fit, read_trains, warnings
+from resitile.fitting.fit import _combined, _frame, _piecewise, _range
+from resitile.fitting.response import Readings, Response
 from resitile.kernels.crosspoint import pulse_staircase
 from resitile.kernels.likelihood import _clipped, log_likelihood, positions
 from resitile.tiles import Tile
@@ -39,15 +43,22 @@ class TestFiles:
         path.write_text(
             "Device;Cycle;Direction;Conductance;note\n"
             "x;1;;1.0;a\nx;1;up;2.0;b\nx;1;SET;3;\nx;1;-1;2.5;\n"
-            "x;2;;1;\nx;2;down;0.5;\nx;2;reset;0.4;\ny;1;;7;\ny;1;+1;8;\n",
+            "x;2;;1;\nx;2;down;0.5;\nx;2;reset;0.4;\ny;1;;7;\ny;1;+1;8;\nz;1;;5;\n",
             encoding="utf-8-sig",
-        )
+        )  # and one of z, which no pulse follows
         first, second, other = read_trains(path)
         assert (first.device, second.device, other.device) == ("x", "x", "y")
         assert first.readings.tolist() == [1, 2, 3, 2.5]
         assert first.ups.tolist() == [True, True, False]
         assert second.readings.tolist() == [1, 0.5, 0.4]
         assert other.ups.tolist() == [True]
+
+    def test_decimal_commas_between_tabs(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("up\tdown\n1,5\t4,5\n2,5\t3,25\n3\t2\n4\t1\n")
+        up, down = read_trains(path)
+        assert up.readings.tolist() == [1.5, 2.5, 3, 4]
+        assert down.readings.tolist() == [4.5, 3.25, 2, 1]
 
     def test_two_columns_of_different_length(self, tmp_path):
         path = tmp_path / "a.csv"
@@ -77,6 +88,10 @@ class TestFiles:
         path.write_text("up,down\n" + "\n".join(f"{k},{9 - k}" for k in (0, 1, 2, 3, 0, 1, 2, 3)))
         with pytest.raises(DataError, match=r"line 6: the column up leads back by 3, .* cycle"):
             read_trains(path)
+        rows = [f"{k}," for k in range(4)] + [f",{9 - k}" for k in (0, 1, 2, 3, 0, 1, 2, 3)]
+        path.write_text("up,down\n" + "\n".join(rows))
+        with pytest.raises(DataError, match=r"line 10: the column down leads back by 3"):
+            read_trains(path)
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -91,6 +106,7 @@ class TestFiles:
             ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave rows"),
             ("g,direction\n1,\nnan,up\n", r"line 3: g must be a number, got 'nan'"),
             ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
+            ("up,down\n1,4\n2,3\n3,2\n,1\n", r"has 2 pulses up .* at least 3"),
             ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),
             ("", "is empty; it needs a column"),
         ],
@@ -127,6 +143,41 @@ class TestLikelihood:
         gain = (covariance[-1] - read**2 * np.eye(9)[-1]) @ np.linalg.inv(covariance)
         assert hidden[-1] == pytest.approx(mean[-1] + gain @ (y[1:] - mean))
 
+    def test_it_follows_the_slopes_of_a_response(self):
+        """Linear responses and additive noise, bounds far away: jointly normal again."""
+        rng = np.random.default_rng(1)
+        ups = rng.random(9) < 0.5
+        low, high, cycle, read = -20.0, 40.0, 0.4, 0.07
+        y = rng.normal(0, 0.5, 10)
+        step, slope = np.where(ups, 0.3, -0.2), np.where(ups, -0.5, 0.8)
+        # Each hidden weight as the sum of the first reading's noise and that of every pulse.
+        mean, rows = np.full(10, y[0]), np.zeros((10, 10))
+        rows[0, 0] = read
+        for k in range(9):
+            change = 1 + step[k] * slope[k]
+            mean[k + 1], rows[k + 1] = change * mean[k] + step[k], change * rows[k]
+            rows[k + 1, k + 1] = cycle * step[k]
+        mean, covariance = mean[1:], rows[1:] @ rows[1:].T + read**2 * np.eye(9)
+        table = 1 + np.outer([-0.5, 0.8], positions(low, high))
+        found, surprises = log_likelihood(
+            y, np.concatenate([[False], ups]), np.array([0, 10]), np.array([low, high]), table,
+            np.array([0.3, 0.2]), np.array([cycle, read]), True, 0.0, np.empty(10), np.empty(10),
+        )  # fmt: skip
+        assert found == pytest.approx(multivariate_normal(mean, covariance).logpdf(y[1:]))
+        factor = np.linalg.cholesky(covariance)
+        errors = np.diag(factor) * np.linalg.solve(factor, y[1:] - mean)
+        assert surprises == pytest.approx((errors**2).sum())
+
+    def test_no_hidden_weight_lies_beyond_the_bounds(self):
+        y, hidden = np.array([1.3, 1.4, 1.6, 0.2, -1.6, -1.5]), np.empty(6)
+        flat, ups = np.ones((2, positions(-1, 1).size)), np.array([True] * 3 + [False] * 3)
+        log_likelihood(
+            y, ups, np.array([0, 3, 6]), np.array([-1.0, 1.0]), flat, np.array([0.5, 0.9]),
+            np.array([0.4, 0.3]), False, 0.0, hidden, np.empty(6),
+        )  # fmt: skip
+        assert hidden[0] == 1
+        assert np.abs(hidden).max() <= 1
+
     def test_an_outlier_says_nothing_about_the_weight(self):
         y = np.array([0.0, 0.1, 0.2, 9e37, 0.4, 0.5])
         flat, hidden, sound = np.ones((2, positions(-1, 1).size)), np.empty(6), np.empty(6)
@@ -152,13 +203,157 @@ class TestLikelihood:
         assert found[1] == pytest.approx(moment(2) - moment(1) ** 2, abs=1e-7)
 
 
+class TestResponses:
+    def test_no_step_is_taken_from_one_train_to_the_next(self):
+        up, down = np.ones(3, dtype=bool), np.zeros(2, dtype=bool)
+        trains = [
+            Train("", np.array([0.0, 0.1, 0.2, 0.3]), up), Train("", np.array([9, 8.8, 8.6]), down)
+        ]  # fmt: skip
+        assert Readings(trains, 0.0, 1.0).first_steps() == pytest.approx([0.1, 0.2])
+
+    def test_the_error_of_a_step_is_that_of_a_mean(self):
+        """Noisy steps, read without noise: the share of noise by the root of their number."""
+        ups = np.tile([True] * 10 + [False] * 15, 6)
+        noise = 1 + 0.1 * np.random.default_rng(0).normal(size=ups.size)
+        w = np.cumsum(np.concatenate([[0.0], np.where(ups, 0.15, -0.1) * noise]))
+        found = Response(
+            Readings([Train("", w, ups)], 0.0, 1.0), np.array([-9.0, 9.0]),
+            [rt.devices.ConstantStep()], True,
+        )  # fmt: skip
+        assert found.steps == pytest.approx([0.15, 0.1], rel=Z * 0.1 / math.sqrt(60))
+        assert found.step_error() == pytest.approx(found.cycle / math.sqrt(60), rel=0.05)
+        assert found.cycle > 10 * found.read
+
+    def test_steps_that_vanish_at_the_bounds_lead_beyond_what_was_reached(self):
+        w = [0.0]
+        for _ in range(8):
+            w.append(w[-1] + 0.1 * (1 - w[-1]))
+        for _ in range(16):
+            w.append(w[-1] - 0.1 * (1 + w[-1]))
+        train = Train("", np.array(w), np.array([True] * 8 + [False] * 16))
+        ends = np.array([min(w), max(w)])
+        found = Response(Readings([train], 0.0, 1.0), ends, [rt.devices.SoftBounds()], False)
+        assert ends[1] < 0.6
+        assert found.bounds == pytest.approx([-1, 1], rel=0.05)
+
+    def test_fields_stay_in_their_ranges_and_bounds_on_either_side_of_0(self):
+        class Sloped(rt.Device, name="sloped_of_test_fitting"):
+            slope: float = 0.1
+            ranges: ClassVar = {"slope": (0.0, 0.3)}
+
+            @staticmethod
+            def q_up(w, p):
+                return 1 - p[2] * w
+
+            @staticmethod
+            def q_down(w, p):
+                return 1.0
+
+        w = [0.1]
+        for _ in range(12):
+            w.append(w[-1] + 0.1 * (1 - 0.6 * w[-1]))
+        for _ in range(4):
+            w.append(w[-1] - 0.1)
+        train = Train("", np.array(w), np.array([True] * 12 + [False] * 4))
+        found = Response(Readings([train], 0.0, 1.0), np.array([0.1, 1]), [Sloped()], False)
+        assert found.fields == pytest.approx([0.3])
+        assert found.bounds[0] < 0 < found.bounds[1]
+
+
+def response(**own) -> SimpleNamespace:
+    """What the fit of a law to one device found."""
+    made = {
+        "steps": (0.1, 0.08), "bounds": (-1.0, 1.0), "fields": (0.5, 0.5), "cycle": 0.2,
+        "read": 0.02, "parameters": 8, "log_likelihood": 50.0, "surprises": 4.0,
+        "outliers": np.empty(0, dtype=int), "readings": SimpleNamespace(pulses=100), "error": 0.1,
+    } | own  # fmt: skip
+    return SimpleNamespace(**made, step_error=lambda: made["error"])
+
+
+class TestDevices:
+    """From what was found of single devices to the written one, by hand."""
+
+    def test_one_device_and_the_spread_of_several(self):
+        best = _combined(
+            [
+                response(steps=(0.1, 0.08), fields=(0.4, 0.2), bounds=(-1.0, 1.2), error=0.03),
+                response(steps=(0.14, 0.1), fields=(0.6, 0.2), bounds=(-0.8, 1.0), error=0.04),
+            ],
+            rt.devices.LinearStep(),
+            False,
+        )  # fmt: skip
+        device, spread = best.device, best.device.spread()
+        assert (device.w_min, device.w_max) == (-0.9, 1.1)
+        assert (device.step_up, device.step_down) == pytest.approx((0.12, 0.09), rel=1e-3)
+        assert (device.gamma_up, device.gamma_down) == (0.5, 0.2)
+        # Steps as shares of the mean: 5/6 and 8/9 of one device, 7/6 and 10/9 of the other.
+        assert spread["dw_min"] == pytest.approx(5 / 18 / math.sqrt(2), rel=1e-3)
+        assert spread["up_down"] == pytest.approx(1 / 18 / math.sqrt(2), rel=1e-3)
+        assert spread["gamma_up"] == pytest.approx(0.4 / math.sqrt(2), rel=1e-3)
+        assert spread["w_min"] == pytest.approx(2 / 9 / math.sqrt(2), rel=1e-3)
+        assert spread["gamma_down"] == 0
+        assert [d.step_up for d in best.single] == pytest.approx([0.1, 0.14], rel=1e-3)
+        assert best.bic == pytest.approx(16 * math.log(200) - 2 * 100)
+        assert best.error == pytest.approx(math.sqrt(8 / 200))
+        assert best.step_error == pytest.approx(math.sqrt((0.03**2 + 0.04**2) / 2 / 2))
+
+    @pytest.mark.parametrize("steps", [(0.1, 0.08), (0.08, 0.1), (0.1, 0.1)])
+    def test_steps_up_and_down(self, steps):
+        device = _combined([response(steps=steps)], rt.devices.LinearStep(), True).device
+        assert (device.step_up, device.step_down) == pytest.approx(steps, rel=1e-3)
+        assert device.states == 20
+
+    def test_weights_are_shares_of_the_larger_side(self):
+        ends = np.array([[0.0, 10.0], [2.0, 12.0]])
+        assert _frame(ends, None) == (6, 5)
+        assert _frame(ends, 2.0) == (2, 9)
+        assert _frame(ends, 9.0) == (9, 8)
+
+    def test_a_spike_is_no_part_of_the_range(self):
+        readings = np.concatenate([np.arange(30.0), np.arange(30.0, 0, -1)])
+        readings[[10, 40]] = 90, -60
+        train = Train("", readings, np.array([True] * 30 + [False] * 29))
+        assert _range([train]) == (0, 30)
+
+    def test_a_law_as_a_piecewise_one(self):
+        law = rt.devices.LinearStep(w_min=-0.5, w_max=2, gamma_up=0.4, gamma_down=0.1)
+        wide = _piecewise(law)
+        for w in np.linspace(-0.5, 2, 5):
+            p = (law.w_min, law.w_max, *wide.p[2:])
+            assert wide.q_up(w, p) == pytest.approx(law.q_up(w, law.p))
+            assert wide.q_down(w, p) == pytest.approx(law.q_down(w, law.p))
+
+    def test_what_is_worth_a_second_look(self):
+        def told(device, error, count=1):
+            best = Candidate(
+                device, 0.0, 8, 0.1, 0.02, error, [device] * count,
+                [np.empty(0, dtype=int)] * count,
+            )  # fmt: skip
+            trains = [Train(f"{k}", np.arange(2.0), np.ones(1, bool)) for k in range(count)]
+            return " ".join(warnings(Fitted([best], 0.0, 1.0, trains)))
+
+        fine = rt.devices.SoftBounds(states=9)
+        assert told(fine, 0.1) == ""
+        assert "the error of states is 30% of them" in told(fine, 0.3)
+        assert "cannot be told" in told(fine, math.nan)
+        wild = fine.replace(variation={"w_max": 0.7})
+        assert told(wild, 0.1) == ""  # of one device nothing is known about others
+        assert told(wild, 0.1, count=2) == "w_max varies by 70%"
+        assert told(fine.replace(variation={"cycle": 0.8}), 0.1) == "cycle varies by 80%"
+
+
 class TestFits:
     def test_every_number_of_a_device(self):
         """Up and down differ in every respect, so a fit that swaps them is far off."""
         device = rt.devices.LinearStep(
             states=40, gamma_up=0.9, gamma_down=0.4, up_down=0.3, variation=ALIKE
         )
-        found = fit(measured(device, 70, 4, read=0.02), law="linear_step")
+        seen: list[tuple[int, int]] = []
+        found = fit(
+            measured(device, 70, 4, read=0.02), law="linear_step",
+            progress=lambda *at: seen.append(at),
+        )  # fmt: skip
+        assert seen == [(1, 3), (2, 3), (3, 3)]
         best, got = found.best, found.device
         assert found.zero == pytest.approx(10, abs=0.15)
         assert found.unit == pytest.approx(5, rel=0.03)
@@ -278,6 +473,9 @@ class TestFits:
             fit([*trains, Train("b", np.arange(4.0), np.ones(3, dtype=bool))])
         with pytest.raises(DataError, match="so 4; got an array of shape"):
             Train("", np.arange(3.0), np.ones(3, dtype=bool))
+        trains[0].readings[3] = np.nan
+        with pytest.raises(DataError, match="has readings that are NaN or infinite"):
+            fit(trains)
 
 
 def test_piecewise_steps_meet_their_points():
@@ -292,6 +490,8 @@ def test_piecewise_steps_meet_their_points():
     assert device.q_down(-0.15, device.p) == pytest.approx(0.7)
     with pytest.raises(ConfigError, match=r"up_min must lie in \[0, 20\], got 21"):
         rt.devices.PiecewiseStep(up_min=21)
+    with pytest.raises(ConfigError, match=r"down_max must lie in \[0, 20\], got -1"):
+        rt.devices.PiecewiseStep(down_max=-1)
 
 
 def test_the_command_line_from_a_file_to_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
