@@ -47,6 +47,11 @@ def test_only_what_was_measured_is_recommended_then() -> None:
     poor = found(measured={"single_tile": 0.2})
     assert promising(poor) is not None
     assert promising(found(measured={"mixed_precision": 0.99})) is None
+    label = promising(poor)
+    ns = next(row["update_ns"] for row in poor["choices"] if row["label"] == label)
+    limited = found(measured={"single_tile": 0.2}, limits=Limits(update_ns=0.99 * ns))
+    assert limited["recommended"] == "single_tile"
+    assert promising(limited) != label  # it is too slow
     limits = Limits(accuracy=0.8)
     row = row_of(found(limits=limits, measured={"mixed_precision": 0.7}), "mixed_precision")
     assert row["breaks"] == ["accuracy"]
@@ -134,6 +139,9 @@ def test_choices_with_another_learning_rate() -> None:
     half, full = question.run(question.choice(key)), question.run(question.choice(keys[-2]))
     assert half.optimizer.lr == full.optimizer.lr / 2
     assert half.name.startswith(f"{key}-")
+    slow = question.run(question.digital.at_rate(0.5))
+    assert slow.name.startswith("digital-x0.5-")
+    assert (slow.rule(), list(slow.devices)) == (None, [])
     assert half.hash != full.hash
     assert question.choice(key).at_rate(1.0) == question.choice("mixed_precision").at_rate(1.0)
     for same in ("mixed_precision-x1", "mixed_precision-x0.50", "mixed_precision-x.5"):
