@@ -237,6 +237,8 @@ def test_what_images_cannot_tell_apart_is_decided_by_cost() -> None:
     assert few["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 200))
     assert few["recommended"] == "residual_learning-6"
     assert many["recommended"] == "mixed_precision"
+    limited = found(measured=measured, images=200, limits=Limits(storage_bytes=3000))
+    assert limited["close"] == pytest.approx(math.sqrt(0.83 * 0.17 / 200))  # MP takes more
     assert many["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 5000))
     assert found(measured=measured, images=10**6)["close"] == 0.005
     assert found(images=200)["close"] == 0.005  # nothing measured: no error of a measurement
