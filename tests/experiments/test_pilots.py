@@ -85,6 +85,8 @@ def test_what_is_measured_next_to_reach_an_accuracy() -> None:
     assert most_promising(only, least) == "b"  # slower and hardly better, but it would do
     none = rows_of(("a", 0.79, 20, True), ("c", 0.6, 10, False))
     assert most_promising(none, least) == "a-x0.5"
+    level = rows_of(("a", 0.79, 20, True), ("b", 0.793, 10, False))
+    assert most_promising(level, least) == "a-x0.5"  # b is no better than that
 
 
 def test_what_is_measured_next_to_be_the_best() -> None:
