@@ -112,5 +112,11 @@ def test_runs_that_do_not_belong_together_are_refused(
 def test_seeds_out_of_range_are_refused_before_any_run(make_config: MakeConfig, seed: int) -> None:
     config = make_config(digital=True)
     assert with_seeds([config], [2**62 - 1])[0].seed == 2**62 - 1
+    mine = make_config("seed=3", digital=True)
+    own, other = with_seeds([mine], [3, 0])
+    assert own is mine
+    assert (other.seed, other.name, other.title) == (0, f"{mine.name}-seed0", mine.title)
+    with pytest.raises(ConfigError, match="seeds are given twice: 1, 2, 1"):
+        with_seeds([config], [1, 2, 1])
     with pytest.raises(ConfigError, match=rf"from 0 to 2\*\*62 - 1 .*got {seed}"):
         with_seeds([config], [0, seed])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from resitile.errors import CheckpointError, ConfigError, UpdateError
+from resitile.experiments import own_code
 from resitile.experiments.compare import compare
 from resitile.experiments.config import Config, load
 from resitile.experiments.records import RunFolder
@@ -97,6 +98,24 @@ def test_a_run_of_other_code_is_not_taken_up(
             again()
     compare([config], tmp_path / "runs", overwrite=True)
     compare([config], tmp_path / "runs")
+
+
+def test_every_module_that_training_runs_through_is_part_of_a_stamp(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = ("algorithms", "data", "devices", "kernels", "models", "nn", "tiles", "nn/inner")
+    names = [f"{folder}/one.py" for folder in folders]
+    names += ["experiments/task.py", "experiments/runner.py"]
+    for name in [*names, "reports/page.py"]:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("1")
+    monkeypatch.setattr(own_code, "__file__", str(tmp_path / "experiments" / "own_code.py"))
+    found = [own_code._sources.__wrapped__()]
+    for name in [*names, "reports/page.py"]:
+        (tmp_path / name).write_text("2")
+        found.append(own_code._sources.__wrapped__())
+    assert len(set(found)) == 1 + len(names)
+    assert found[-1] == found[-2]  # how a page looks changes no run
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "{}", '{"code_of_mine:Plain": 3}'])

@@ -47,6 +47,11 @@ def test_only_what_was_measured_is_recommended_then() -> None:
     poor = found(measured={"single_tile": 0.2})
     assert promising(poor) is not None
     assert promising(found(measured={"mixed_precision": 0.99})) is None
+    label = promising(poor)
+    ns = next(row["update_ns"] for row in poor["choices"] if row["label"] == label)
+    limited = found(measured={"single_tile": 0.2}, limits=Limits(update_ns=0.99 * ns))
+    assert limited["recommended"] == "single_tile"
+    assert promising(limited) != label  # it is too slow
     limits = Limits(accuracy=0.8)
     row = row_of(found(limits=limits, measured={"mixed_precision": 0.7}), "mixed_precision")
     assert row["breaks"] == ["accuracy"]
@@ -80,6 +85,8 @@ def test_what_is_measured_next_to_reach_an_accuracy() -> None:
     assert most_promising(only, least) == "b"  # slower and hardly better, but it would do
     none = rows_of(("a", 0.79, 20, True), ("c", 0.6, 10, False))
     assert most_promising(none, least) == "a-x0.5"
+    level = rows_of(("a", 0.79, 20, True), ("b", 0.793, 10, False))
+    assert most_promising(level, least) == "a-x0.5"  # b is no better than that
 
 
 def test_what_is_measured_next_to_be_the_best() -> None:
@@ -134,6 +141,9 @@ def test_choices_with_another_learning_rate() -> None:
     half, full = question.run(question.choice(key)), question.run(question.choice(keys[-2]))
     assert half.optimizer.lr == full.optimizer.lr / 2
     assert half.name.startswith(f"{key}-")
+    slow = question.run(question.digital.at_rate(0.5))
+    assert slow.name.startswith("digital-x0.5-")
+    assert (slow.rule(), list(slow.devices)) == (None, [])
     assert half.hash != full.hash
     assert question.choice(key).at_rate(1.0) == question.choice("mixed_precision").at_rate(1.0)
     for same in ("mixed_precision-x1", "mixed_precision-x0.50", "mixed_precision-x.5"):
@@ -229,6 +239,8 @@ def test_what_images_cannot_tell_apart_is_decided_by_cost() -> None:
     assert few["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 200))
     assert few["recommended"] == "residual_learning-6"
     assert many["recommended"] == "mixed_precision"
+    limited = found(measured=measured, images=200, limits=Limits(storage_bytes=3000))
+    assert limited["close"] == pytest.approx(math.sqrt(0.83 * 0.17 / 200))  # MP takes more
     assert many["close"] == pytest.approx(math.sqrt(0.85 * 0.15 / 5000))
     assert found(measured=measured, images=10**6)["close"] == 0.005
     assert found(images=200)["close"] == 0.005  # nothing measured: no error of a measurement

@@ -47,6 +47,14 @@ def test_costs_are_those_of_the_cost_model() -> None:
         assert row["update_ns"] == total.update_ns
         assert row["storage_bytes"] == total.storage_bytes
         assert row["area_mm2"] == total.area_mm2
+        assert row["energy_nj"] == total.energy_nj
+        shown = (
+            rule.ratio if choice.kind.endswith("residual_learning") and rule.visible > 1 else None
+        )
+        assert row["gamma"] == shown
+    coarse = found(primitives={"cell_pitch_um": 0.8}, batch=8, steps_per_epoch=500)
+    for row, other in zip(result["choices"], coarse["choices"], strict=True):
+        assert other["area_mm2"] == pytest.approx(4 * row["area_mm2"])
 
 
 def test_predictions_meet_the_reference_and_scale_with_the_task() -> None:
@@ -131,6 +139,15 @@ def test_limits_are_kept_and_named() -> None:
     assert row_of(modest, modest["recommended"])["update_ns"] == min(r["update_ns"] for r in reach)
 
 
+@pytest.mark.parametrize("name", ["update_ns", "storage_bytes", "energy_nj", "area_mm2"])
+def test_every_limit_counts_and_may_be_met_exactly(name: str) -> None:
+    values = sorted(row[name] for row in found()["choices"])
+    most = values[len(values) // 2]
+    broken = [row["breaks"] for row in found(limits=Limits(**{name: most}))["choices"]]
+    assert sorted(broken) == sorted([name] if value > most else [] for value in values)
+    assert [name] in broken
+
+
 def test_measured_losses_correct_the_predicted_ones() -> None:
     kinds = {"a-1": "a", "a-2": "a", "b": "b"}
     predicted = {"a-1": 0.4, "a-2": 0.2, "b": 0.3}
@@ -184,6 +201,15 @@ def test_steps_follow_the_mini_batch_and_the_epoch() -> None:
     kept = {c.kind for c, d in zip(middle, huge, strict=True) if c.lr == d.lr}
     assert kept >= {"mixed_precision", "tiki_taka_v2"}  # larger ones diverge
     assert not kept & {"single_tile", "residual_learning"}
+    short = {c.kind: c for c in choices(DEVICE, 16, 100)}  # a rule decides at every step at most
+    assert short["gated_residual_learning"].lr == 1.0
+    assert short["cascaded_residual_learning"].algorithm["pass_steps"] == 1.0
+    long = {c.kind: c for c in choices(rt.devices.SoftBounds(states=400), 16, 10**5)}
+    assert long["cascaded_residual_learning"].algorithm["pass_steps"] == 5.0
+    assert long["single_tile"].lr == 0.1
+    wide, lower = DEVICE.replace(w_min=-2.0, w_max=2.0), DEVICE.replace(w_min=-2.0)
+    larger = [choices(device, 16, 1000)[0].lr for device in (wide, lower)]
+    assert larger[0] == pytest.approx(larger[1])  # of unequal bounds the larger one counts
     staged = {c.kind: c.algorithm["stage_steps"] for c in choices(DEVICE, 16, 1000)[6:10]}
     assert staged == {"gated_residual_learning": 3000, "cascaded_residual_learning": 2000}
 

@@ -324,7 +324,11 @@ class TestUnits:
         assert found.digital_nj == pytest.approx(175)
         assert found.forward_nj == 2 * 3 * forward and found.backward_nj == 2 * 3 * backward
         assert found.forward_ns == found.backward_ns == 14
+        assert found.product_nj == 2 * (forward + backward)
         assert found.energy_nj == pytest.approx(found.update_nj + 6 * (forward + backward))
+        first = cost_of(work, Layer(4, 6, vectors=2, primitives=p, backward=False, lr=0))
+        assert first.forward_ns == 14 and first.backward_ns == first.backward_nj == 0
+        assert first.product_nj == 2 * forward
 
     @pytest.mark.parametrize(
         ("change", "words"),

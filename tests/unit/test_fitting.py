@@ -1,17 +1,17 @@
-"""From a measurement to a device: what is read from a file, and what the fit makes of it."""
+"""From a measurement to a device: what the fit makes of it."""
 
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from scipy.integrate import quad
-from scipy.stats import multivariate_normal, norm
 
 import resitile as rt
 from resitile.errors import ConfigError, DataError
-from resitile.fitting import Train, fit, read_trains, warnings
-from resitile.kernels.likelihood import POINTS, _clipped, log_likelihood
+from resitile.fitting import Candidate, Fitted, Train, fit, warnings
+from resitile.fitting.fit import _frame, _piecewise, _range
+from resitile.fitting.nominal import combined
 from resitile.tiles import Tile
 
 ALIKE = {"dw_min": 0, "w_min": 0, "w_max": 0, "up_down": 0, "cycle": 0.2}
@@ -26,123 +26,86 @@ def measured(device, pulses, cycles, *, read=0.0, count=1, seed=0) -> list[Train
     return [Train(f"{k}" if count > 1 else "", g[k], ups) for k in range(count)]
 
 
-class TestFiles:
-    def test_rows_with_directions(self, tmp_path):
-        path = tmp_path / "a.csv"
-        path.write_text(
-            "Device;Cycle;Direction;Conductance;note\n"
-            "x;1;;1.0;a\nx;1;up;2.0;b\nx;1;SET;3;\nx;1;-1;2.5;\n"
-            "x;2;;1;\nx;2;down;0.5;\nx;2;reset;0.4;\ny;1;;7;\ny;1;+1;8;\n",
-            encoding="utf-8-sig",
-        )
-        first, second, other = read_trains(path)
-        assert (first.device, second.device, other.device) == ("x", "x", "y")
-        assert first.readings.tolist() == [1, 2, 3, 2.5]
-        assert first.ups.tolist() == [True, True, False]
-        assert second.readings.tolist() == [1, 0.5, 0.4]
-        assert other.ups.tolist() == [True]
-
-    def test_two_columns_of_different_length(self, tmp_path):
-        path = tmp_path / "a.csv"
-        path.write_text("up,down\n1,9\n2,8\n3,7\n4,6\n5,\n")
-        up, down = read_trains(path)
-        assert up.readings.tolist() == [1, 2, 3, 4, 5] and up.ups.all()
-        assert down.readings.tolist() == [9, 8, 7, 6] and not down.ups.any()
-
-    def test_as_laboratories_write_them(self, tmp_path):
-        path = tmp_path / "a.csv"
-        path.write_text(
-            "# Keithley\nDevice;Voltage [V];Conductance (\u00b5S)\n"
-            "a;;1,5\na;1,2;2,5\n# pause\na;1,2;3\n\na;-1,4;2,25\na;-1,4;2\na;1;3\na;-1;2\n",
-            encoding="cp1252",
-        )
-        (train,) = read_trains(path)
-        assert train.readings.tolist() == [1.5, 2.5, 3, 2.25, 2, 3, 2]
-        assert train.ups.tolist() == [True, True, False, False, True, False]
-
-    def test_two_columns_of_several_devices_and_cycles(self, tmp_path):
-        path = tmp_path / "a.csv"
-        rows = [f"{d},{c},{k},{9 - k}" for d in "xy" for c in (1, 2) for k in range(4)]
-        path.write_text("device,cycle,up,down\n" + "\n".join(rows))
-        trains = read_trains(path)
-        assert [t.device for t in trains] == ["x"] * 4 + ["y"] * 4
-        assert all(t.ups.all() != (t.readings[0] > 5) for t in trains)
-        path.write_text("up,down\n" + "\n".join(f"{k},{9 - k}" for k in (0, 1, 2, 3, 0, 1, 2, 3)))
-        with pytest.raises(DataError, match=r"line 6: the column up leads back by 3, .* cycle"):
-            read_trains(path)
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [
-            ("d,direction,g\n1,,1\n1,up,2,908\n", r"line 3: 4 cells under 3 columns; .*decimal"),
-            ("voltage,g\n,1\n0,2\n", r"line 3: voltage is 0, so no pulse went"),
-            (
-                "pulse,conductance\n1,2\n",
-                "needs a column conductance and .*which must name them, has pulse, cond",
-            ),
-            ("g,direction\n1,\n2,left\n", r"line 3: direction must be up or down .* got 'left'"),
-            ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave rows"),
-            ("g,direction\n1,\nnan,up\n", r"line 3: g must be a number, got 'nan'"),
-            ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
-            ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),
-            ("", "is empty; it needs a column"),
-        ],
-    )
-    def test_what_is_no_measurement_is_refused(self, tmp_path, text, message):
-        path = tmp_path / "a.csv"
-        path.write_text(text)
-        with pytest.raises(DataError, match=message):
-            read_trains(path)
-
-    def test_no_file(self, tmp_path):
-        with pytest.raises(DataError, match="there is no file"):
-            read_trains(tmp_path / "none.csv")
+def response(**own) -> SimpleNamespace:
+    """What the fit of a law to one device found."""
+    made = {
+        "steps": (0.1, 0.08), "bounds": (-1.0, 1.0), "fields": (0.5, 0.5), "cycle": 0.2,
+        "read": 0.02, "parameters": 8, "log_likelihood": 50.0, "surprises": 4.0,
+        "outliers": np.empty(0, dtype=int), "readings": SimpleNamespace(pulses=100), "error": 0.1,
+    } | own  # fmt: skip
+    return SimpleNamespace(**made, step_error=lambda: made["error"])
 
 
-class TestLikelihood:
-    def test_it_is_that_of_a_normal_random_walk(self):
-        """Constant steps, bounds far away: the readings after the first are jointly normal."""
-        rng = np.random.default_rng(0)
-        ups = rng.random(9) < 0.5
-        step, cycle, read = 0.1, 0.4, 0.07
-        y = np.concatenate([[0.3], rng.normal(0, 0.4, 9)])
-        n = np.arange(1, 10)
-        mean = y[0] + np.cumsum(np.where(ups, step, -step))
-        covariance = read**2 * (1 + np.eye(9)) + (cycle * step) ** 2 * np.minimum.outer(n, n)
-        flat, hidden = np.ones((2, 2 * POINTS + 1)), np.empty(10)
-        found, surprises = log_likelihood(
-            y, np.concatenate([[False], ups]), np.array([0, 10]), np.array([-50.0, 50.0]), flat,
-            np.array([step, step]), np.array([cycle, read]), False, 0.0, hidden, np.empty(10),
+class TestDevices:
+    """From what was found of single devices to the written one, by hand."""
+
+    def test_one_device_and_the_spread_of_several(self):
+        best = combined(
+            [
+                response(steps=(0.1, 0.08), fields=(0.4, 0.2), bounds=(-1.0, 1.2), error=0.03),
+                response(steps=(0.14, 0.1), fields=(0.6, 0.2), bounds=(-0.8, 1.0), error=0.04),
+            ],
+            rt.devices.LinearStep(),
+            False,
         )  # fmt: skip
-        assert found == pytest.approx(multivariate_normal(mean, covariance).logpdf(y[1:]))
-        assert surprises > 0
-        # The last hidden weight is the mean of the walk's end, given all readings.
-        gain = (covariance[-1] - read**2 * np.eye(9)[-1]) @ np.linalg.inv(covariance)
-        assert hidden[-1] == pytest.approx(mean[-1] + gain @ (y[1:] - mean))
+        device, spread = best.device, best.device.spread()
+        assert (device.w_min, device.w_max) == (-0.9, 1.1)
+        assert (device.step_up, device.step_down) == pytest.approx((0.12, 0.09), rel=1e-3)
+        assert (device.gamma_up, device.gamma_down) == (0.5, 0.2)
+        # Steps as shares of the mean: 5/6 and 8/9 of one device, 7/6 and 10/9 of the other.
+        assert spread["dw_min"] == pytest.approx(5 / 18 / math.sqrt(2), rel=1e-3)
+        assert spread["up_down"] == pytest.approx(1 / 18 / math.sqrt(2), rel=1e-3)
+        assert spread["gamma_up"] == pytest.approx(0.4 / math.sqrt(2), rel=1e-3)
+        assert spread["w_min"] == pytest.approx(2 / 9 / math.sqrt(2), rel=1e-3)
+        assert spread["gamma_down"] == 0
+        assert [d.step_up for d in best.single] == pytest.approx([0.1, 0.14], rel=1e-3)
+        assert best.bic == pytest.approx(16 * math.log(200) - 2 * 100)
+        assert best.error == pytest.approx(math.sqrt(8 / 200))
+        assert best.step_error == pytest.approx(math.sqrt((0.03**2 + 0.04**2) / 2 / 2))
 
-    def test_an_outlier_says_nothing_about_the_weight(self):
-        y = np.array([0.0, 0.1, 0.2, 9e37, 0.4, 0.5])
-        flat, hidden, sound = np.ones((2, 2 * POINTS + 1)), np.empty(6), np.empty(6)
-        found, surprises = log_likelihood(
-            y, np.ones(6, dtype=bool), np.array([0, 6]), np.array([-5.0, 5.0]), flat,
-            np.array([0.1, 0.1]), np.array([0.1, 0.01]), False, 0.01, hidden, sound,
-        )  # fmt: skip
-        assert (sound < 0.5).tolist() == [False, False, False, True, False, False]
-        assert hidden[3] == pytest.approx(hidden[2] + 0.1)
-        assert math.isfinite(found) and surprises < 1e-3
+    @pytest.mark.parametrize("steps", [(0.1, 0.08), (0.08, 0.1), (0.1, 0.1)])
+    def test_steps_up_and_down(self, steps):
+        device = combined([response(steps=steps)], rt.devices.LinearStep(), True).device
+        assert (device.step_up, device.step_down) == pytest.approx(steps, rel=1e-3)
+        assert device.states == 20
 
-    @pytest.mark.parametrize("mean", [-1.3, -0.9, 0.0, 0.95, 1.4])
-    @pytest.mark.parametrize("deviation", [0.02, 0.3, 2.0])
-    def test_moments_of_a_clipped_normal(self, mean, deviation):
-        law = norm(mean, deviation)
+    def test_weights_are_shares_of_the_larger_side(self):
+        ends = np.array([[0.0, 10.0], [2.0, 12.0]])
+        assert _frame(ends, None) == (6, 5)
+        assert _frame(ends, 2.0) == (2, 9)
+        assert _frame(ends, 9.0) == (9, 8)
 
-        def moment(k):
-            inside = quad(lambda x: x**k * law.pdf(x), -1, 1, points=[np.clip(mean, -1, 1)])[0]
-            return inside + (-1) ** k * law.cdf(-1) + law.sf(1)
+    def test_a_spike_is_no_part_of_the_range(self):
+        readings = np.concatenate([np.arange(30.0), np.arange(30.0, 0, -1)])
+        readings[[10, 40]] = 90, -60
+        train = Train("", readings, np.array([True] * 30 + [False] * 29))
+        assert _range([train]) == (0, 30)
 
-        found = _clipped(mean, deviation**2, -1.0, 1.0)
-        assert found[0] == pytest.approx(moment(1), abs=1e-7)
-        assert found[1] == pytest.approx(moment(2) - moment(1) ** 2, abs=1e-7)
+    def test_a_law_as_a_piecewise_one(self):
+        law = rt.devices.LinearStep(w_min=-0.5, w_max=2, gamma_up=0.4, gamma_down=0.1)
+        wide = _piecewise(law)
+        for w in np.linspace(-0.5, 2, 5):
+            p = (law.w_min, law.w_max, *wide.p[2:])
+            assert wide.q_up(w, p) == pytest.approx(law.q_up(w, law.p))
+            assert wide.q_down(w, p) == pytest.approx(law.q_down(w, law.p))
+
+    def test_what_is_worth_a_second_look(self):
+        def told(device, error, count=1):
+            best = Candidate(
+                device, 0.0, 8, 0.1, 0.02, error, [device] * count,
+                [np.empty(0, dtype=int)] * count,
+            )  # fmt: skip
+            trains = [Train(f"{k}", np.arange(2.0), np.ones(1, bool)) for k in range(count)]
+            return " ".join(warnings(Fitted([best], 0.0, 1.0, trains)))
+
+        fine = rt.devices.SoftBounds(states=9)
+        assert told(fine, 0.1) == ""
+        assert "the error of states is 30% of them" in told(fine, 0.3)
+        assert "cannot be told" in told(fine, math.nan)
+        wild = fine.replace(variation={"w_max": 0.7})
+        assert told(wild, 0.1) == ""  # of one device nothing is known about others
+        assert told(wild, 0.1, count=2) == "w_max varies by 70%"
+        assert told(fine.replace(variation={"cycle": 0.8}), 0.1) == "cycle varies by 80%"
 
 
 class TestFits:
@@ -151,7 +114,12 @@ class TestFits:
         device = rt.devices.LinearStep(
             states=40, gamma_up=0.9, gamma_down=0.4, up_down=0.3, variation=ALIKE
         )
-        found = fit(measured(device, 70, 4, read=0.02), law="linear_step")
+        seen: list[tuple[int, int]] = []
+        found = fit(
+            measured(device, 70, 4, read=0.02), law="linear_step",
+            progress=lambda *at: seen.append(at),
+        )  # fmt: skip
+        assert seen == [(1, 3), (2, 3), (3, 3)]
         best, got = found.best, found.device
         assert found.zero == pytest.approx(10, abs=0.15)
         assert found.unit == pytest.approx(5, rel=0.03)
@@ -290,6 +258,9 @@ class TestFits:
             fit([*trains, Train("b", np.arange(4.0), np.ones(3, dtype=bool))])
         with pytest.raises(DataError, match="so 4; got an array of shape"):
             Train("", np.arange(3.0), np.ones(3, dtype=bool))
+        trains[0].readings[3] = np.nan
+        with pytest.raises(DataError, match="has readings that are NaN or infinite"):
+            fit(trains)
 
 
 def test_piecewise_steps_meet_their_points():
@@ -304,6 +275,8 @@ def test_piecewise_steps_meet_their_points():
     assert device.q_down(-0.15, device.p) == pytest.approx(0.7)
     with pytest.raises(ConfigError, match=r"up_min must lie in \[0, 20\], got 21"):
         rt.devices.PiecewiseStep(up_min=21)
+    with pytest.raises(ConfigError, match=r"down_max must lie in \[0, 20\], got -1"):
+        rt.devices.PiecewiseStep(down_max=-1)
 
 
 def test_the_command_line_from_a_file_to_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -1,13 +1,16 @@
 """GatedResidualLearning: which tile holds what, when the gate opens, and what a decision does."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 import resitile as rt
+from resitile.algorithms import evidence
 from resitile.algorithms.auto_schedule import spread_of
+from resitile.algorithms.evidence import counters, renewing_step
 from resitile.errors import ConfigError
 from resitile.nn import AnalogLinear
 from resitile.tiles import Composite, Tile
@@ -188,6 +191,20 @@ def test_noise_opens_the_gate_a_few_times_as_often_as_independent_pulses_would()
         mean = layer.tiles[2:5].mean(0)
         shares.append((mean.abs() > layer.algorithm.gate).float().mean().item())
     assert 0.02 < np.mean(shares) < 0.055
+
+
+def test_gradients_are_as_strong_as_in_the_mean_of_the_last_mini_batches(monkeypatch):
+    weight, state = SimpleNamespace(tiles=[Tile(PLAIN, 0)], w=np.zeros((3, 2, 1))), counters(1)
+    steps = []
+    for k, now in enumerate([2.0, 4.0, 3.0, 1.0]):  # means 2, 3, 3 and 2.5
+        monkeypatch.setattr(evidence, "expected_pulses", lambda *_, now=now: now)
+        state["steps"][0] = k + 1
+        steps.append(renewing_step(weight, state, [], 1.0))
+    assert steps == pytest.approx([2 / 2, 2 / 4, 2 / 3, 2 / 2.5])  # two pulses are one renewal
+    state["steps"][0] = 10**6  # as long as there have been 100
+    monkeypatch.setattr(evidence, "expected_pulses", lambda *_: 102.5)
+    renewing_step(weight, state, [], 1.0)
+    assert state["strength"] == pytest.approx(3.5)
 
 
 def test_after_a_quiet_time_the_gradient_tile_is_not_flooded():

@@ -26,6 +26,7 @@ def law(up, down=lambda w, p: 1.0) -> type[rt.Device]:
     [
         (lambda w, p: -1.0, r"q_up\(w, p\) of the law Mine at w = -1 .* is -1; .* at least 0"),
         (lambda w, p: 0.5 - w, r"at w = 0\.75 with p = \(-1\.0, 1\.0\) is -0\.25"),
+        (lambda w, p: 0.9 - w, r"at w = 1 with p = \(-1\.0, 1\.0\) is -0\.1"),
         (lambda w, p: math.nan, "is nan"),
         (lambda w, p: math.inf, "is inf"),
         (lambda w, p: 1 / abs(w), "fails: ZeroDivisionError"),
@@ -41,6 +42,8 @@ def test_answers_that_cannot_be(up, message):
 
 def test_an_answer_of_zero_at_the_bound_is_fine():
     assert law(lambda w, p: 1 - w / p[1])(w_max=0.7).states == 4
+    assert 0.3 - 0.1 * 3 < 0  # and one that is below 0 by rounding
+    assert law(lambda w, p: 0.3 - 0.1 * 3 * w)().states == 4
 
 
 def _none(w, p):
@@ -122,6 +125,29 @@ def test_every_number_a_law_looks_up_is_part_of_it():
     assert first != _id(table=table.astype(np.float32), other=other(1.0))
     assert first != _id(table=table, other=other(2.0))
     assert _id(table=(table, 1), other=None) != _id(table=(edited, 1), other=None)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (lambda w, p: 1 - 0.5 * w, lambda w, p: 1 - 0.25 * w),
+        (lambda w, p: 1 - math.sin(w), lambda w, p: 1 - math.tanh(w)),
+        (lambda w, p, gain=0.5: 1 - gain * w, lambda w, p, gain=0.25: 1 - gain * w),
+    ],
+)
+def test_every_edit_makes_another_law(before, after):
+    assert law(before).law_id() != law(after).law_id()
+    assert law(lambda w, p: 1.0, before).law_id() != law(lambda w, p: 1.0, after).law_id()
+
+
+def test_functions_around_a_law_may_be_plain_python():
+    def inner(w):
+        return 0.5 * w
+
+    def helper(w):
+        return 1 - inner(w)
+
+    assert Tile(law(lambda w, p: helper(w))(), 0).physics
 
 
 def test_the_id_of_what_numpy_does_is_the_same_in_every_process():

@@ -233,6 +233,14 @@ class TestScale:
         expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
         torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
 
+    def test_a_scale_that_another_optimizer_moved_counts_at_once(self):
+        layer = AnalogLinear(6, 3, bias=False, algorithm=FOUR, scale="learnable", seed=0)
+        x = torch.randn(4, 6)
+        before = layer(x).detach()
+        with torch.no_grad():
+            layer.scale *= 3
+        torch.testing.assert_close(layer(x).detach(), 3 * before)
+
     def test_a_layer_with_a_learnt_scale_can_be_printed(self):
         layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
         assert "scale=" in repr(layer)
@@ -407,6 +415,14 @@ class TestConvert:
         assert "8 x 64" in text
         assert "4 x 9" in text
         assert "digital parameters: 39" in text  # 4 + 8 biases, 24 + 3 of the last layer
+
+
+def test_second_derivatives_are_refused():
+    x = torch.randn(4, 6, requires_grad=True)
+    y = AnalogLinear(6, 3, algorithm=FOUR, seed=0)(x).square().sum()
+    (slope,) = torch.autograd.grad(y, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.square().sum().backward()
 
 
 def test_backward_after_an_update_of_the_same_weights_is_refused():

@@ -2,6 +2,7 @@
 
 import copy
 import io
+import math
 import pickle
 
 import pytest
@@ -172,6 +173,10 @@ class TestQueue:
         before, optimizer = copy.deepcopy(model), sgd(model, 0.0)
         train(model, optimizer, X[:2])
         assert same(model, before)
+        optimizer.param_groups[0]["lr"] = 0.5
+        optimizer.step()
+        for k in (1, 3):
+            assert torch.equal(model[k].counts, before[k].counts)
 
     def test_evaluation_in_between_changes_nothing(self):
         one, two = network(), network()
@@ -254,6 +259,7 @@ class TestRefusals:
         backward(model, X[0])
         other.step()
         model.zero_grad()
+        model.zero_grad()  # with nothing left to drop
         with pytest.raises(UpdateError, match=r"no optimizer owns.*made before convert\(\)"):
             backward(model, X[1])
         optimizer = sgd(model)  # from now on it is owned
@@ -411,14 +417,24 @@ class TestSavedStates:
         state = copy.deepcopy(trained.state_dict())
         fresh = network()
         before = copy.deepcopy(fresh)
-        state["1.weight"] += 0.05
-        with pytest.raises(CheckpointError, match=r"'1' has a weight that its tiles do not hold"):
-            fresh.load_state_dict(state)
-        state = copy.deepcopy(trained.state_dict())
-        state["1.crosspoints"][0, 0, 0] = 100.0
-        with pytest.raises(CheckpointError, match=r"1 devices of tile 0 outside of their own"):
-            fresh.load_state_dict(state)
+        for error in (0.05, math.nan):
+            state["1.weight"][0, 0] += error
+            with pytest.raises(CheckpointError, match=r"'1' has a weight that its tiles do not"):
+                fresh.load_state_dict(state)
+        for held in (100.0, -100.0, math.nan):
+            state = copy.deepcopy(trained.state_dict())
+            state["1.crosspoints"][0, 0, 0] = held
+            with pytest.raises(CheckpointError, match=r"1 devices of tile 0 outside of their own"):
+                fresh.load_state_dict(state)
         assert same(fresh, before)
+
+    def test_a_finest_tile_that_weighs_little_refuses_no_rounding(self):
+        device = rt.devices.SoftBounds(states=4)
+        rule = rt.algorithms.ResidualLearning(device, tiles=5, gamma=0.03)
+        layer = rt.convert(nn.Linear(60, 50), rule, seed=0)
+        state = layer.state_dict()
+        state["weight"] *= 1 + 1e-6
+        layer.load_state_dict(state)
 
     @pytest.mark.parametrize("strict", [True, False])
     def test_a_digital_state_does_not_slip_past_the_tiles(self, strict):

@@ -135,11 +135,12 @@ class _Reader:
         trains = []
         for (device, _), rows in groups.items():
             for name in ("up", "down"):
-                found = [self._number(row, name) for row in rows if row.get(name, "").strip()]
+                filled = [row for row in rows if row.get(name, "").strip()]
+                found = [self._number(row, name) for row in filled]
                 ups = np.full(max(len(found) - 1, 0), name == "up")
                 if ups.size:
                     trains.append(Train(device, np.array(found), ups))
-                    self._check_ramp(trains[-1], rows, name)
+                    self._check_ramp(trains[-1], filled, name)
         return trains
 
     def _check_ramp(self, train: Train, rows: Sequence[Mapping[str, str]], name: str) -> None:

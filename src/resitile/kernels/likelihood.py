@@ -104,7 +104,7 @@ def log_likelihood(
             readings, ups, first, end, bounds, table, steps, noise, additive, outliers, hidden,
             sound,
         )  # fmt: skip
-        if end > first + 2 and sound[first + 1] < 0.5:
+        if outliers > 0 and end > first + 2 and sound[first + 1] < 0.5:
             later, fewer = _follow(
                 readings, ups, first + 1, end, bounds, table, steps, noise, additive, outliers,
                 hidden, sound,

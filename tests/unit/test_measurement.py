@@ -1,0 +1,91 @@
+"""What is read from a file of a measurement, and what is refused."""
+
+import pytest
+
+from resitile.errors import DataError
+from resitile.fitting import read_trains
+
+
+class TestFiles:
+    def test_rows_with_directions(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text(
+            "Device;Cycle;Direction;Conductance;note\n"
+            "x;1;;1.0;a\nx;1;up;2.0;b\nx;1;SET;3;\nx;1;-1;2.5;\n"
+            "x;2;;1;\nx;2;down;0.5;\nx;2;reset;0.4;\ny;1;;7;\ny;1;+1;8;\nz;1;;5;\n",
+            encoding="utf-8-sig",
+        )  # and one of z, which no pulse follows
+        first, second, other = read_trains(path)
+        assert (first.device, second.device, other.device) == ("x", "x", "y")
+        assert first.readings.tolist() == [1, 2, 3, 2.5]
+        assert first.ups.tolist() == [True, True, False]
+        assert second.readings.tolist() == [1, 0.5, 0.4]
+        assert other.ups.tolist() == [True]
+
+    def test_decimal_commas_between_tabs(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("up\tdown\n1,5\t4,5\n2,5\t3,25\n3\t2\n4\t1\n")
+        up, down = read_trains(path)
+        assert up.readings.tolist() == [1.5, 2.5, 3, 4]
+        assert down.readings.tolist() == [4.5, 3.25, 2, 1]
+
+    def test_two_columns_of_different_length(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("up,down\n1,9\n2,8\n3,7\n4,6\n5,\n")
+        up, down = read_trains(path)
+        assert up.readings.tolist() == [1, 2, 3, 4, 5] and up.ups.all()
+        assert down.readings.tolist() == [9, 8, 7, 6] and not down.ups.any()
+
+    def test_as_laboratories_write_them(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text(
+            "# Keithley\nDevice;Voltage [V];Conductance (\u00b5S)\n"
+            "a;;1,5\na;1,2;2,5\n# pause\na;1,2;3\n\na;-1,4;2,25\na;-1,4;2\na;1;3\na;-1;2\n",
+            encoding="cp1252",
+        )
+        (train,) = read_trains(path)
+        assert train.readings.tolist() == [1.5, 2.5, 3, 2.25, 2, 3, 2]
+        assert train.ups.tolist() == [True, True, False, False, True, False]
+
+    def test_two_columns_of_several_devices_and_cycles(self, tmp_path):
+        path = tmp_path / "a.csv"
+        rows = [f"{d},{c},{k},{9 - k}" for d in "xy" for c in (1, 2) for k in range(4)]
+        path.write_text("device,cycle,up,down\n" + "\n".join(rows))
+        trains = read_trains(path)
+        assert [t.device for t in trains] == ["x"] * 4 + ["y"] * 4
+        assert all(t.ups.all() != (t.readings[0] > 5) for t in trains)
+        path.write_text("up,down\n" + "\n".join(f"{k},{9 - k}" for k in (0, 1, 2, 3, 0, 1, 2, 3)))
+        with pytest.raises(DataError, match=r"line 6: the column up leads back by 3, .* cycle"):
+            read_trains(path)
+        rows = [f"{k}," for k in range(4)] + [f",{9 - k}" for k in (0, 1, 2, 3, 0, 1, 2, 3)]
+        path.write_text("up,down\n" + "\n".join(rows))
+        with pytest.raises(DataError, match=r"line 10: the column down leads back by 3"):
+            read_trains(path)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("d,direction,g\n1,,1\n1,up,2,908\n", r"line 3: 4 cells under 3 columns; .*decimal"),
+            ("voltage,g\n,1\n0,2\n", r"line 3: voltage is 0, so no pulse went"),
+            (
+                "pulse,conductance\n1,2\n",
+                "needs a column conductance and .*which must name them, has pulse, cond",
+            ),
+            ("g,direction\n1,\n2,left\n", r"line 3: direction must be up or down .* got 'left'"),
+            ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave rows"),
+            ("g,direction\n1,\nnan,up\n", r"line 3: g must be a number, got 'nan'"),
+            ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
+            ("up,down\n1,4\n2,3\n3,2\n,1\n", r"has 2 pulses up .* at least 3"),
+            ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),
+            ("", "is empty; it needs a column"),
+        ],
+    )
+    def test_what_is_no_measurement_is_refused(self, tmp_path, text, message):
+        path = tmp_path / "a.csv"
+        path.write_text(text)
+        with pytest.raises(DataError, match=message):
+            read_trains(path)
+
+    def test_no_file(self, tmp_path):
+        with pytest.raises(DataError, match="there is no file"):
+            read_trains(tmp_path / "none.csv")
