@@ -233,6 +233,33 @@ class TestScale:
         expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
         torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
 
+    @pytest.mark.parametrize("how", ["copied", "saved", "digital", "counted", "programmed"])
+    def test_a_scale_that_another_optimizer_moved_last(self, how):
+        """The weight follows at the next forward pass; what is read off before has it, too."""
+        layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
+        fresh, x = copy.deepcopy(layer), torch.randn(4, 6)
+        with torch.no_grad():
+            layer.scale.mul_(1.1)
+        if how == "copied":
+            other = copy.deepcopy(layer)
+        elif how == "saved":
+            other = fresh
+            other.load_state_dict(copy.deepcopy(layer.state_dict()))
+        elif how == "digital":
+            other = rt.to_digital(layer)
+        else:
+            other = rt.to_digital(layer)
+            if how == "counted":
+                layer.count_wear()
+            else:
+                layer.program(other.weight / 2)
+                other.weight.data /= 2
+        torch.testing.assert_close(other(x), layer(x))
+        gamma = 0.5 ** torch.arange(3.0)
+        expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
+        torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(other.weight.data, expected, rtol=1e-6, atol=1e-7)
+
     def test_a_layer_with_a_learnt_scale_can_be_printed(self):
         layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
         assert "scale=" in repr(layer)

@@ -11,9 +11,10 @@ from torch.nn.utils import parametrize
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
-from resitile.nn.analog import AnalogModule, analog_layers, check_seed
+from resitile.nn.analog import AnalogModule, analog_layers
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
+from resitile.nn.scale import check_seed
 
 _PAIRS: dict[type, type] = {
     nn.Linear: AnalogLinear,
