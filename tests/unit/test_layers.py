@@ -430,6 +430,22 @@ class TestConvert:
         assert "4 x 9" in text
         assert "digital parameters: 39" in text  # 4 + 8 biases, 24 + 3 of the last layer
 
+    def test_layers_converted_one_by_one_have_their_own_randomness(self):
+        whole, parts = net(), net()
+        rt.convert(whole, RULE, seed=3)
+        names = list(rt.nn.analog_layers(whole))
+        for name in names:
+            rt.convert(parts, RULE, seed=3, include=name)
+        seeds = [parts.get_submodule(name).seeds.tolist() for name in names]
+        assert seeds == [whole.get_submodule(name).seeds.tolist() for name in names]
+        assert len(set(map(tuple, seeds))) == len(names) > 1
+
+    @pytest.mark.filterwarnings("ignore:Initializing zero-element")
+    @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+    def test_a_layer_without_crosspoints(self, shape):
+        with pytest.raises(ConfigError, match=r"no crosspoint: .* exclude"):
+            rt.convert(nn.Sequential(nn.Linear(*shape)), RULE)
+
 
 def test_backward_after_an_update_of_the_same_weights_is_refused():
     layer = AnalogLinear(3, 3, algorithm=RULE, seed=0)

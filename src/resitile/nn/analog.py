@@ -13,7 +13,7 @@ from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.faults import check_crosspoints, check_replaced
 from resitile.nn.saved import PREFIX, check_state, check_weight, composite_of, fingerprint
-from resitile.nn.scale import check_seed, output_scale
+from resitile.nn.scale import check_seed, matrix_shape, output_scale
 from resitile.nn.tape import AnalogWeight, Tape
 from resitile.tiles import Composite, Programmed, Vectors, program
 
@@ -61,7 +61,7 @@ class AnalogModule(nn.Module):
             seed = int(torch.randint(2**62, (1,)).item())
         check_seed(seed)
         start = self.weight.detach().to(torch.float32)
-        d_out, d_in = start.shape[0], start[0].numel()
+        d_out, d_in = matrix_shape(start.shape)
         self.algorithm = algorithm
         self.weight = AnalogWeight(start.clone(memory_format=torch.contiguous_format))
         if self.bias is not None:

@@ -58,7 +58,8 @@ def convert(
         exclude: glob patterns of layers that stay digital.
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in).
         io: converters; only None (ideal) for now.
-        seed: of pulses and device spread; every layer gets its own from it.
+        seed: of pulses and device spread; every layer gets its own from it, also where a model is
+            converted in several calls.
         wear: count the pulses of every device, in `layer.wear`; it takes 4 bytes for each.
 
     Returns:
@@ -74,7 +75,7 @@ def convert(
     # All new layers are made before the first is put in place: an error leaves the model whole.
     made = {
         name: _analog(layer, algorithm, scale, io, stream(seed, k))
-        for k, (name, layer) in enumerate(chosen.items())
+        for k, (name, layer) in enumerate(chosen.items(), len(analog_layers(model)))
     }
     if wear:
         for layer in made.values():
