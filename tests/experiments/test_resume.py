@@ -136,6 +136,18 @@ def test_what_was_written_after_the_checkpoint_is_cut_off(
     assert contents(tmp_path / "tiny") == contents(tmp_path / "whole" / "tiny")
 
 
+def test_what_a_killed_process_left_of_a_checkpoint_goes(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    config = make_config("train.epochs=1", digital=True)
+    with pytest.raises(Crash):
+        run(config, tmp_path, observer=At(3, crash))
+    place = RunFolder(tmp_path / "tiny").checkpoint.parent
+    (place / ".last.pt.12345.tmp").write_bytes(b"cut off")
+    run(config, tmp_path, resume=True)
+    assert [path.name for path in place.iterdir()] == ["last.pt"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_says_where_it_stands(
     make_config: MakeConfig, tmp_path: Path, number: int

@@ -88,6 +88,11 @@ def test_an_override_without_key_or_value_is_refused(make_config: MakeConfig, ba
         make_config(bad)
 
 
+def test_letters_that_the_locale_could_not_read_are_refused(make_config: MakeConfig) -> None:
+    with pytest.raises(ConfigError, match=r"letters of the setting .*PYTHONUTF8=1"):
+        make_config("label=gr\udcc3\udcb6\udcc3\udc9fe")
+
+
 def test_overrides_are_toml_values_or_else_text(make_config: MakeConfig) -> None:
     config = make_config(
         "algorithm.tiles=5", "label=MT-RL, 5 tiles", 'convert.include=["0", "3"]', "seed = 7"

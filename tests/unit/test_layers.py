@@ -241,6 +241,33 @@ class TestScale:
             layer.scale *= 3
         torch.testing.assert_close(layer(x).detach(), 3 * before)
 
+    @pytest.mark.parametrize("how", ["copied", "saved", "digital", "counted", "programmed"])
+    def test_a_scale_that_another_optimizer_moved_last(self, how):
+        """The weight follows at the next forward pass; what is read off before has it, too."""
+        layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
+        fresh, x = copy.deepcopy(layer), torch.randn(4, 6)
+        with torch.no_grad():
+            layer.scale.mul_(1.1)
+        if how == "copied":
+            other = copy.deepcopy(layer)
+        elif how == "saved":
+            other = fresh
+            other.load_state_dict(copy.deepcopy(layer.state_dict()))
+        elif how == "digital":
+            other = rt.to_digital(layer)
+        else:
+            other = rt.to_digital(layer)
+            if how == "counted":
+                layer.count_wear()
+            else:
+                layer.program(other.weight / 2)
+                other.weight.data /= 2
+        torch.testing.assert_close(other(x), layer(x))
+        gamma = 0.5 ** torch.arange(3.0)
+        expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
+        torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
+        torch.testing.assert_close(other.weight.data, expected, rtol=1e-6, atol=1e-7)
+
     def test_a_layer_with_a_learnt_scale_can_be_printed(self):
         layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
         assert "scale=" in repr(layer)
@@ -415,6 +442,22 @@ class TestConvert:
         assert "8 x 64" in text
         assert "4 x 9" in text
         assert "digital parameters: 39" in text  # 4 + 8 biases, 24 + 3 of the last layer
+
+    def test_layers_converted_one_by_one_have_their_own_randomness(self):
+        whole, parts = net(), net()
+        rt.convert(whole, RULE, seed=3)
+        names = list(rt.nn.analog_layers(whole))
+        for name in names:
+            rt.convert(parts, RULE, seed=3, include=name)
+        seeds = [parts.get_submodule(name).seeds.tolist() for name in names]
+        assert seeds == [whole.get_submodule(name).seeds.tolist() for name in names]
+        assert len(set(map(tuple, seeds))) == len(names) > 1
+
+    @pytest.mark.filterwarnings("ignore:Initializing zero-element")
+    @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
+    def test_a_layer_without_crosspoints(self, shape):
+        with pytest.raises(ConfigError, match=r"no crosspoint: .* exclude"):
+            rt.convert(nn.Sequential(nn.Linear(*shape)), RULE)
 
 
 def test_second_derivatives_are_refused():

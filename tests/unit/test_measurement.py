@@ -78,6 +78,9 @@ class TestFiles:
             ("up,down\n1,4\n2,3\n3,2\n,1\n", r"has 2 pulses up .* at least 3"),
             ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),
             ("", "is empty; it needs a column"),
+            ("g,direction,g\n1,,5\n", "line 1: 2 columns are called 'g'; rename"),
+            ('g,direction\n1,\n"2,up\n3,up\n', r"line 3: direction must be up or down .* got ''"),
+            (f"g,direction\n1,\n{'2' * 200_000},up\n", "line 3: field larger than field limit"),
         ],
     )
     def test_what_is_no_measurement_is_refused(self, tmp_path, text, message):

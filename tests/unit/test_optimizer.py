@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.optim.optimizer import (
     register_optimizer_step_post_hook,
     register_optimizer_step_pre_hook,
@@ -338,20 +339,6 @@ class TestRefusals:
         with pytest.raises(UpdateError, match="overwritten between"):
             optimizer.step()
 
-    def test_a_penalty_on_the_weight_itself(self):
-        """Torch's optimizers would follow it; pulses cannot."""
-        model = network()
-        before = copy.deepcopy(model.state_dict())
-        optimizer = sgd(model)
-        loss = (model(X[0]) - 1).square().mean() + 0.1 * model[1].weight.square().sum()
-        loss.backward()
-        with pytest.raises(UpdateError, match="depends on an analog weight itself"):
-            optimizer.step()
-        assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
-        optimizer.zero_grad()
-        (model(X[0]).mean() + model[1].weight.detach().sum()).backward()
-        optimizer.step()
-
     def test_grad_scaler(self):
         model = network()
         before, optimizer = copy.deepcopy(model), sgd(model)
@@ -369,6 +356,51 @@ class TestRefusals:
         backward(model, X[0])
         with pytest.raises(UpdateError, match=r"layer.program\(weight\)"):
             optimizer.step()
+
+    @pytest.mark.parametrize("how", ["vector", "data", "loaded"])
+    def test_a_weight_whose_memory_was_replaced(self, how):
+        """Torch counts no write of that kind."""
+        model = network()
+        optimizer = sgd(model)
+        if how == "loaded":
+            model.load_state_dict(network().state_dict())
+        if how == "vector":
+            vector = nn.utils.parameters_to_vector(model.parameters())
+            nn.utils.vector_to_parameters(vector / 2, model.parameters())
+        else:
+            model[1].weight.data = model[1].weight.data / 2
+        backward(model, X[0])
+        before = copy.deepcopy([model[1].crosspoints, model[1].bias, model[0].weight])
+        with pytest.raises(UpdateError, match=r"do not hold \(off by .*layer.program\(weight\)"):
+            optimizer.step()
+        after = [model[1].crosspoints, model[1].bias, model[0].weight]
+        assert all(map(torch.equal, before, after))
+        for layer in (model[1], model[3]):
+            layer.program(layer.weight)
+        optimizer.step()
+
+    def test_the_same_weight_elsewhere_in_memory(self):
+        one, two = network(), network()
+        for layer in (two[1], two[3]):
+            layer.weight.data = layer.weight.data.clone()
+        assert same(train(one, sgd(one), X[:2]), train(two, sgd(two), X[:2]))
+
+    @pytest.mark.parametrize("weight", [nn.Parameter(torch.zeros(5, 6)), None])
+    def test_another_weight_in_the_place_of_the_tiles(self, weight):
+        model = network()
+        with pytest.raises(ConfigError, match=r"layer.program\(weight\), or put a digital layer"):
+            model[1].weight = weight
+        train(model, sgd(model), X[:2])
+
+    def test_a_penalty_on_the_weight(self):
+        model = network()
+        optimizer = sgd(model)
+        (model(X[0]).sum() + model[1].weight.abs().sum()).backward()
+        before = copy.deepcopy(model)
+        with pytest.raises(UpdateError, match=r"has a gradient.*penalty.*weight.detach\(\)"):
+            optimizer.step()
+        assert same(model, before)
+        train(model, optimizer, X[:1])
 
 
 class TestSavedStates:
@@ -492,6 +524,39 @@ class TestTorchsTools:
             seen.append(model[1].weight.detach().clone())
         torch.testing.assert_close(averaged.module[1].weight.data, torch.stack(seen).mean(0))
         assert averaged(X[0]).shape == (4, 2)
+
+    @pytest.mark.parametrize("kind", ["linear", "conv"])
+    def test_functional_call_with_other_weights_is_digital(self, kind):
+        layers = {"linear": nn.Linear(6, 5), "conv": nn.Conv2d(2, 3, (2, 3), padding=1, groups=1)}
+        x = X[0] if kind == "linear" else X[:8].reshape(4, 2, 4, 6)
+        model = rt.convert(nn.Sequential(layers[kind]), rule())
+        weights = {name: p.detach() / 2 for name, p in model.named_parameters()}
+        plain = rt.to_digital(model)
+        found, expected = (
+            torch.func.grad(lambda w, m=m: torch.func.functional_call(m, w, (x,)).sin().sum())(
+                weights
+            )
+            for m in (model, plain)
+        )
+        for name, gradient in expected.items():
+            assert gradient.any()
+            torch.testing.assert_close(found[name], gradient)
+        assert not model[0].tape.queue
+        torch.func.functional_call(model, dict(model.named_parameters()), (x,)).sum().backward()
+        assert len(model[0].tape.queue) == 1
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            nn.utils.parametrizations.spectral_norm,
+            lambda layer: prune.l1_unstructured(layer, "weight", amount=0.5),
+        ],
+    )
+    def test_what_makes_the_weight_no_parameter(self, change):
+        model = network()
+        change(model[1])
+        with pytest.raises(ConfigError, match=r"'weight' of an analog layer is no parameter"):
+            model(X[0])
 
     def test_gradient_clipping_leaves_pulses_alone(self):
         one, two = network(), network()

@@ -164,6 +164,17 @@ class TestUpdateManagement:
         expected = torch.tensor([[31.0], [31.0], [-31.0]]) * device.dw_min
         torch.testing.assert_close(new, expected, rtol=1e-5, atol=1e-6)
 
+    @pytest.mark.parametrize("path", ["event", "dense"])
+    @pytest.mark.parametrize(("size", "lr"), [(1e10, 0.1), (1e19, 0.1), (3e38, 0.1), (1.0, 1e308)])
+    def test_an_enormous_update_is_clipped_as_a_large_one_is(self, size, lr, path):
+        """Its length is beyond 2**63, and its rate perhaps beyond what is finite."""
+        device = rt.devices.SoftBounds(states=10)
+        w, x, d = torch.zeros(3, 4), torch.ones(5, 4), torch.ones(5, 3)
+        large = rt.pulsed_update(w, x, d, device, lr=1e6, seed=1, path=path)
+        new = rt.pulsed_update(w, x * size, d * size, device, lr=lr, seed=1, path=path)
+        assert torch.equal(new, large)
+        assert (large < 0).all()
+
     @pytest.mark.parametrize("bits", [0, 33])
     def test_impossible_trains(self, bits):
         with pytest.raises(ConfigError, match="bits must lie in 1 to 32"):

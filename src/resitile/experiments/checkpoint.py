@@ -128,6 +128,8 @@ def load(path: Path, learner: Learner, hashes: Collection[str]) -> Position:
         raise CheckpointError(
             f"{path} does not fit this model: {error}; start anew with --overwrite"
         ) from error
+    for cut_off in path.parent.glob(f".{path.name}.*.tmp"):  # a process was killed in `save`
+        cut_off.unlink(missing_ok=True)
     return Position(**state["position"])
 
 

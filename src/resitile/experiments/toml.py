@@ -41,8 +41,16 @@ def override(tables: dict[str, Any], assignment: str) -> None:
     """Carry out one `a.b=c` in place; in an array of tables, `a.0.b=c` changes one of them.
 
     Raises:
-        ConfigError: if it has no `=` or leads through something that is not a table.
+        ConfigError: if it has no `=`, leads through something that is not a table, or holds bytes
+            of the command line that Python could not read.
     """
+    try:
+        assignment.encode()
+    except UnicodeEncodeError:  # LC_ALL=C: a letter outside of ASCII arrives as raw bytes
+        raise ConfigError(
+            f"cannot read the letters of the setting {assignment!r} in this locale: set "
+            "PYTHONUTF8=1 (or LC_ALL=C.UTF-8), or write the setting into the file"
+        ) from None
     path, equals, text = assignment.partition("=")
     keys = [key.strip() for key in path.split(".")]
     if not equals or not all(keys):

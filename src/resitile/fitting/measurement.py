@@ -75,8 +75,14 @@ def read_trains(path: Path) -> list[Train]:
     if not lines:
         raise DataError(f"{path} is empty; it needs {_NEEDED}")
     mark = max(",;\t", key=lines[0][1].count)
-    cells = list(csv.reader([line for _, line in lines], delimiter=mark, skipinitialspace=True))
+    cells = [_cells(path, number, line, mark) for number, line in lines]
     names = [_UNIT.sub("", name).strip().lower() for name in cells[0]]
+    for name in (*_CONDUCTANCE, *_DIRECTION, "device", "cycle", "up", "down"):
+        if names.count(name) > 1:
+            raise DataError(
+                f"{path}, line {lines[0][0]}: {names.count(name)} columns are called {name!r}; "
+                "rename those that are not to be read"
+            )
     table = []
     for (number, _), row in zip(lines[1:], cells[1:], strict=True):
         if len(row) > len(names):
@@ -119,6 +125,14 @@ def check_trains(trains: Sequence[Train], name: str) -> None:
         raise DataError(f"{name} has readings that are NaN or infinite; leave those rows out")
     if np.ptp(every) == 0:
         raise DataError(f"all readings of {name} are {every[0]:g}: no pulse moved anything")
+
+
+def _cells(path: Path, number: int, line: str, mark: str) -> list[str]:
+    """The cells of a line; by itself, so that a quote that stays open takes in no others."""
+    try:
+        return next(csv.reader([line], delimiter=mark, skipinitialspace=True))
+    except csv.Error as error:
+        raise DataError(f"{path}, line {number}: {error}; correct or leave out that line") from None
 
 
 class _Reader:

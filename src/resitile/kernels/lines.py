@@ -17,6 +17,7 @@ _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
 _RARE = np.float32(2**29)  # a line fires with a chance below 1/8
 _INFINITY = np.int32(0x7F800000)
+_FASTEST = 1e100  # steps per unit of x d: squared, and times squares of x and d, still finite
 MAX_BITS = 32  # a line's train is one 32-bit word
 _PICKED = 16  # vectors from which the strength of a mini-batch is estimated
 
@@ -30,11 +31,12 @@ def train(lr, x_max, d_max, dw_min, bits, manage, manage_length):
     """
     if x_max <= 0 or d_max <= 0 or lr <= 0:
         return 0, 0.0, 0.0
-    rate = lr / dw_min
+    rate = min(lr / dw_min, _FASTEST)
     k = rate * x_max * d_max
     length = bits
     if manage_length:
-        length = 1 if k <= 1 else min(math.ceil(k), bits)
+        # In this order: beyond 2**63 a whole number from ceil would be one below 0.
+        length = 1 if k <= 1 else (bits if k >= bits else math.ceil(k))
     product = rate / length
     if not (manage or manage_length):
         row = math.sqrt(product)

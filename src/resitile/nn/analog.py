@@ -11,9 +11,9 @@ from resitile.algorithms import Algorithm, SavedState, first_state
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
-from resitile.nn.faults import check_crosspoints
-from resitile.nn.saved import PREFIX, check_state, composite_of, fingerprint
-from resitile.nn.scale import output_scale
+from resitile.nn.faults import check_crosspoints, check_replaced
+from resitile.nn.saved import PREFIX, check_state, check_weight, composite_of, fingerprint
+from resitile.nn.scale import check_seed, matrix_shape, output_scale
 from resitile.nn.tape import AnalogWeight, Tape
 from resitile.tiles import Composite, Programmed, Vectors, program
 
@@ -61,12 +61,17 @@ class AnalogModule(nn.Module):
             seed = int(torch.randint(2**62, (1,)).item())
         check_seed(seed)
         start = self.weight.detach().to(torch.float32)
-        d_out, d_in = start.shape[0], start[0].numel()
+        d_out, d_in = matrix_shape(start.shape)
         self.algorithm = algorithm
         self.weight = AnalogWeight(start.clone(memory_format=torch.contiguous_format))
         if self.bias is not None:
             self.bias = nn.Parameter(self.bias.detach().to(torch.float32))
-        self._set_scale(scale, d_in)
+        value, learn = output_scale(scale, d_in, algorithm.devices())
+        own_scale = torch.tensor(value, dtype=torch.float32)
+        if learn:
+            self.scale = nn.Parameter(own_scale)
+        else:
+            self.register_buffer("scale", own_scale)
         self.register_buffer(
             "crosspoints", torch.zeros(d_out, d_in, algorithm.count, dtype=torch.float32)
         )
@@ -79,19 +84,11 @@ class AnalogModule(nn.Module):
         self._fresh()
         self.program(start)
 
-    def _set_scale(self, scale: Any, d_in: int) -> None:
-        value, learn = output_scale(scale, d_in, self.algorithm.devices())
-        tensor = torch.tensor(value, dtype=torch.float32)
-        if learn:
-            self.scale = nn.Parameter(tensor)
-        else:
-            self.register_buffer("scale", tensor)
-
     def _fresh(self) -> None:
         """Start a tape, as in a new object or process."""
         if not isinstance(self.weight, AnalogWeight):  # unpickled: torch restores the base class
             self.weight = AnalogWeight(self.weight.detach(), self.weight.requires_grad)
-        self.tape = Tape(self.weight._version)
+        self.tape = Tape(self.weight._version, float(self.scale.detach()))
         self.weight.layer = self
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -99,6 +96,7 @@ class AnalogModule(nn.Module):
         self._fresh()
 
     def __getstate__(self) -> dict[str, Any]:
+        self._settle()
         return {name: value for name, value in self.__dict__.items() if name != "tape"}
 
     # What training needs
@@ -134,24 +132,24 @@ class AnalogModule(nn.Module):
         """The tiles and their weight as the algorithms see them: views, no copies."""
         return self._views()[0]
 
-    def _views(self) -> tuple[Composite, dict[str, np.ndarray]]:
-        """Composite and algorithm state over this layer's tensors; made anew when those moved."""
+    def _views(self, *, new: bool = False) -> tuple[Composite, dict[str, np.ndarray]]:
+        """Composite and algorithm state over this layer's tensors; made anew when those moved.
+
+        A weight that then is not that of the tiles is refused, unless a `new` one is to be written.
+        """
         # Past nn.Module's attribute look-up, which would take longer than a small update.
         crosspoints, weight = self._buffers["crosspoints"], self._parameters["weight"]
         where = (crosspoints.data_ptr(), weight.data_ptr())  # type: ignore[union-attr]
         views = self.tape.views
         if views is not None and views[0] == where:
             return views[1:]
-        if self.crosspoints.device.type != "cpu":
-            raise ConfigError(
-                f"the tiles are on {self.crosspoints.device}; pulses run on the CPU only: "
-                'move the model back with model.to("cpu")'
-            )
         composite = composite_of(
-            self.algorithm, self.crosspoints, self.weight, float(self.scale.detach()), self.seeds,
+            self.algorithm, self.crosspoints, self.weight, self.tape.scale, self.seeds,
             self.counts, self.wear,
         )  # fmt: skip
         state = SavedState({name: buffer.numpy() for name, buffer in self.state.items()})
+        if not new:
+            check_weight(composite, state, self.algorithm)
         self.tape.views = (where, composite, state)
         return composite, state
 
@@ -166,6 +164,7 @@ class AnalogModule(nn.Module):
             UpdateError: if tiles, inputs or gradients are not finite, an input was overwritten
                 since, or the weight was written to other than by pulses.
         """
+        self._views()
         weight = self._parameters["weight"]
         batches = [
             self.vectors(x, d)
@@ -203,8 +202,14 @@ class AnalogModule(nn.Module):
                 "smaller learning rate, or fix it"
             )
         if scale != composite.scale:
+            self.tape.scale = scale
             composite.rescale(scale)
             self.algorithm.compose(composite, state)
+
+    def _settle(self) -> None:
+        """Bring the weight up to a learnt scale before it is read off, to be saved or copied."""
+        if self.crosspoints.device.type == "cpu":
+            self.follow_scale()
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """What lies on rows and columns for a recorded mini-batch; a layer defines it."""
@@ -229,13 +234,21 @@ class AnalogModule(nn.Module):
             )
         d_out, d_in = self.crosspoints.shape[:2]
         array = weight.detach().to("cpu", torch.float32).reshape(d_out, d_in).numpy()
-        composite, state = self._views()
+        composite, state = self._views(new=True)
         with uninterrupted():
+            self.tape.scale = float(self.scale.detach())
+            composite.rescale(self.tape.scale)
             self.algorithm.reset(state)
             self.algorithm.compose(composite, state)
             return program(composite, array)
 
     # State and moves
+
+    def register_parameter(self, name: str, param: nn.Parameter | None) -> None:
+        """As torch's, but no other weight can take the place of that of the tiles."""
+        if name == "weight" and "tape" in self.__dict__:
+            check_replaced(param)
+        super().register_parameter(name, param)
 
     def held(self) -> dict[str, Tensor]:
         """What says all about the tiles, by name, as it is saved."""
@@ -250,6 +263,11 @@ class AnalogModule(nn.Module):
             self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._moved()
+        self.tape.scale = float(self.scale.detach())
+
+    def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        self._settle()
+        super()._save_to_state_dict(*args, **kwargs)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         probe = fn(torch.zeros((), dtype=torch.float32))
@@ -279,16 +297,3 @@ class AnalogModule(nn.Module):
 def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:
     """The analog layers of a model by module name."""
     return {n: m for n, m in model.named_modules() if isinstance(m, AnalogModule)}
-
-
-def as_array(tensor: Tensor) -> np.ndarray:
-    """A recorded tensor as the kernels take it: contiguous float32."""
-    if tensor.dtype != torch.float32 or not tensor.is_contiguous():
-        tensor = tensor.to(torch.float32).contiguous()
-    return tensor.numpy()
-
-
-def check_seed(seed: object) -> None:
-    """Refuse a seed that is no whole number in [0, 2**62)."""
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**62:
-        raise ConfigError(f"seed must be a whole number in [0, 2**62), got {seed!r}")

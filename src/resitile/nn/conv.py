@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
-from resitile.nn.analog import AnalogModule, as_array
+from resitile.nn.analog import AnalogModule
 from resitile.nn.glue import accumulates, finish, once
+from resitile.nn.tape import as_array
 from resitile.tiles import Vectors, patches
 
 
@@ -58,7 +59,7 @@ class _AnalogConv(AnalogModule):
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
         elif isinstance(self.padding, str):  # "same": may need one more zero on one side
             x = F.pad(x, self._reversed_padding_repeated_twice)
-        y = finish(self, x, _Conv.apply)
+        y = finish(self, x, _Conv.apply, self.convolve)
         return y.squeeze(0) if single else y
 
     @functools.cached_property

@@ -11,9 +11,10 @@ from torch.nn.utils import parametrize
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
-from resitile.nn.analog import AnalogModule, analog_layers, check_seed
+from resitile.nn.analog import AnalogModule, analog_layers
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
+from resitile.nn.scale import check_seed
 
 _PAIRS: dict[type, type] = {
     nn.Linear: AnalogLinear,
@@ -58,7 +59,8 @@ def convert(
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in) over the
             device's reach.
         io: converters; only None (ideal) for now.
-        seed: of pulses and device spread; every layer gets its own from it.
+        seed: of pulses and device spread; every layer gets its own from it, also where a model is
+            converted in several calls.
         wear: count the pulses of every device, in `layer.wear`; it takes 4 bytes for each.
 
     Returns:
@@ -74,7 +76,7 @@ def convert(
     # All new layers are made before the first is put in place: an error leaves the model whole.
     made = {
         name: _analog(layer, algorithm, scale, io, stream(seed, k))
-        for k, (name, layer) in enumerate(chosen.items())
+        for k, (name, layer) in enumerate(chosen.items(), len(analog_layers(model)))
     }
     if wear:
         for layer in made.values():

@@ -1,9 +1,10 @@
-"""Who is to blame for numbers that are not finite: a device's law, or inputs and gradients?"""
+"""What pulses or users have spoilt: numbers that are not finite, a weight that is another's."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from resitile.algorithms import Algorithm
-from resitile.errors import UpdateError
+from resitile.errors import ConfigError, UpdateError
+from resitile.nn.tape import AnalogWeight
 
 
 def check_crosspoints(crosspoints: Tensor, algorithm: Algorithm) -> None:
@@ -25,3 +26,16 @@ def check_crosspoints(crosspoints: Tensor, algorithm: Algorithm) -> None:
                 "of every single device, which differ from the nominal ones by the spread in "
                 "variation"
             )
+
+
+def check_replaced(parameter: nn.Parameter | None) -> None:
+    """Refuse a weight in the place of what the tiles hold, as of `layer.weight = ...`.
+
+    Raises:
+        ConfigError: if it is a plain parameter, or None.
+    """
+    if type(parameter) is not AnalogWeight:
+        raise ConfigError(
+            "another weight cannot take the place of what the tiles hold: write it into them "
+            "with layer.program(weight), or put a digital layer there"
+        )

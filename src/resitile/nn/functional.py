@@ -7,7 +7,7 @@ from torch import Tensor
 from resitile.devices import Device
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
-from resitile.nn.analog import as_array
+from resitile.nn.tape import as_array
 from resitile.tiles import Composite, PulseTrain, Tile, rows
 
 

@@ -9,20 +9,38 @@ from torch.autograd.function import once_differentiable
 
 from resitile.errors import ConfigError
 from resitile.nn.analog import AnalogModule
+from resitile.nn.tape import AnalogWeight
 
 
-def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Tensor:
+def finish(
+    layer: AnalogModule,
+    x: Tensor,
+    product: Callable[..., Tensor],
+    plain: Callable[..., Tensor],
+) -> Tensor:
     """Run `product(x, weight, bias, layer)` in float32 outside autocast, with a learnt scale.
+
+    With another weight than the layer's own, which `torch.func.functional_call` puts there for one
+    call, it is `plain(x, weight, bias)`: the tiles have no part in it.
 
     With a learnt scale s the product is multiplied by s / s.detach(), which is 1: it changes no
     value and gives s its gradient.
     """
     parameters = layer._parameters  # nn.Module's attribute look-up takes as long as a small product
-    weight, bias = parameters["weight"], parameters["bias"]
+    try:
+        weight, bias = parameters["weight"], parameters["bias"]
+    except KeyError as error:
+        raise ConfigError(
+            f"the {error} of an analog layer is no parameter any more, as parametrizations, "
+            "weight_norm, spectral_norm and pruning make it; tiles hold no such weight: remove "
+            "that, or keep the layer digital by convert(..., exclude=...)"
+        ) from None
     kind, place = x.dtype, "cpu" if x.is_cpu else x.device.type
     if torch.is_autocast_enabled(place):
         with torch.autocast(place, enabled=False):
-            return finish(layer, x, product)
+            return finish(layer, x, product, plain)
+    if type(weight) is not AnalogWeight or weight.layer is not layer:
+        product = _without_layer(plain)
     if kind is torch.float32 and "scale" not in parameters:  # the usual case
         return product(x, weight, bias, layer)
     if not x.is_floating_point():
@@ -39,6 +57,10 @@ def finish(layer: AnalogModule, x: Tensor, product: Callable[..., Tensor]) -> Te
         if bias is not None:
             y = y + bias.view(-1, *[1] * layer.spatial)
     return y.to(kind)
+
+
+def _without_layer(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    return lambda x, weight, bias, layer: plain(x, weight, bias)
 
 
 _will_execute = getattr(torch._C, "_will_engine_execute_node", None)

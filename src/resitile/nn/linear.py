@@ -7,8 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
-from resitile.nn.analog import AnalogModule, as_array
+from resitile.nn.analog import AnalogModule
 from resitile.nn.glue import accumulates, finish, once
+from resitile.nn.tape import as_array
 from resitile.tiles import Vectors, rows
 
 
@@ -71,7 +72,7 @@ class AnalogLinear(AnalogModule, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(*batch, d_in) -> (*batch, d_out), in the input's own floating-point type."""
-        return finish(self, input, _Linear.apply)
+        return finish(self, input, _Linear.apply, F.linear)
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per batch element (and per any further leading axis)."""

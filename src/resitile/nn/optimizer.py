@@ -131,14 +131,14 @@ class AnalogSGD(torch.optim.SGD):
             _check_lr(lr)
             _check_options(group)
             # By type: isinstance() asks the metaclass of torch's parameters, in Python.
-            analog = [w for w in group["params"] if type(w) is AnalogWeight]
-            if any(w.grad is not None for w in analog):
+            own = [w for w in group["params"] if type(w) is AnalogWeight]
+            if any(w.grad is not None for w in own):
                 raise UpdateError(
-                    "the loss depends on an analog weight itself, as with a penalty on "
-                    "layer.weight: pulses follow recorded inputs and output gradients, and would "
-                    "not follow that. Leave it out of the loss, or use layer.weight.detach()"
+                    "an analog weight has a gradient, from a use that is not its layer's forward "
+                    "pass, such as a penalty on it, weight sharing or an exported model; pulses "
+                    "cannot follow it: use weight.detach() there, then zero_grad()"
                 )
-            found += [(_layer_of(w), lr) for w in analog]
+            found += [(_layer_of(w), lr) for w in own]
         return found
 
     @_plain_where_nobody_listens

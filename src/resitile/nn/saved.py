@@ -5,11 +5,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from resitile.algorithms import Algorithm
-from resitile.errors import CheckpointError
+from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.tiles import Composite, Tile
 
@@ -33,7 +34,16 @@ def composite_of(
     counts: Tensor,
     wear: Tensor | None,
 ) -> Composite:
-    """The tiles and their weight as the algorithms see them: views of a layer's tensors."""
+    """The tiles and their weight as the algorithms see them: views of a layer's tensors.
+
+    Raises:
+        ConfigError: if they are not in the CPU's memory.
+    """
+    if crosspoints.device.type != "cpu":
+        raise ConfigError(
+            f"the tiles are on {crosspoints.device}; pulses run on the CPU only: move the model "
+            'back with model.to("cpu")'
+        )
     d_out, d_in = crosspoints.shape[:2]
     seed, device_seed = seeds.tolist()
     tiles = [Tile(device, stream(device_seed, n)) for n, device in enumerate(algorithm.devices())]
@@ -125,4 +135,26 @@ def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -
             f"the state of layer {name!r} has a weight that its tiles do not hold (off by "
             f"{error:.3g}), as of averaged or edited weights; write such a weight with "
             "layer.program(weight), or read it out with to_digital(model)"
+        )
+
+
+def check_weight(composite: Composite, state: dict[str, np.ndarray], algorithm: Algorithm) -> None:
+    """Refuse a weight that was replaced (`weight.data = ...`) by one that its tiles do not hold.
+
+    Torch counts no write of that kind. The weight itself stays as it is, to the bit.
+
+    Raises:
+        UpdateError: if it was.
+    """
+    found = composite.weight.copy()
+    algorithm.compose(composite, state)
+    error = np.abs(composite.weight - found).max(initial=0)
+    composite.weight[...] = found
+    parts = zip(composite.coefficients, composite.tiles, strict=True)
+    reach = sum(abs(float(c)) * (tile.device.w_max - tile.device.w_min) for c, tile in parts)
+    if not error <= _ROUNDING * reach:
+        raise UpdateError(
+            f"the weight of an analog layer was replaced by one that its tiles do not hold (off by "
+            f"{error:.3g}), as weight.data = ... and vector_to_parameters do; write it with "
+            "layer.program(weight)"
         )

@@ -1,4 +1,4 @@
-"""The output scale of a layer as users give it."""
+"""The output scale, the seed and the size of a layer as users give them."""
 
 import math
 from collections.abc import Sequence
@@ -38,3 +38,24 @@ def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[floa
     if not 0 < value < math.inf:
         raise ConfigError(f"scale must be a number above 0, got {value}")
     return value, learn
+
+
+def check_seed(seed: object) -> None:
+    """Refuse a seed that is no whole number in [0, 2**62)."""
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**62:
+        raise ConfigError(f"seed must be a whole number in [0, 2**62), got {seed!r}")
+
+
+def matrix_shape(shape: Sequence[int]) -> tuple[int, int]:
+    """(d_out, d_in) of the matrix that holds a weight of torch's shape.
+
+    Raises:
+        ConfigError: if it is empty.
+    """
+    d_out, d_in = shape[0], math.prod(shape[1:])
+    if not d_out * d_in:
+        raise ConfigError(
+            f"a layer with a weight of shape {tuple(shape)} has no crosspoint: give it at least "
+            "one input and one output, or leave it digital by convert(..., exclude=...)"
+        )
+    return d_out, d_in

@@ -5,6 +5,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from resitile.errors import UpdateError
@@ -29,20 +30,21 @@ class Tape:
     Attributes:
         queue: (forward call, input, output gradient, the input's version) of each mini-batch.
         lost: whether mini-batches were dropped that no optimizer had taken.
+        scale: the output scale that the weight was made with; a learnt one may have moved since.
         owner: the AnalogSGD that will take the queue, as long as that lives.
         updates: steps taken so far.
         version: of the weight, as torch counts writes; pulses do not count.
         views: arrays over the layer's tensors, and where those lay.
     """
 
-    __slots__ = ("calls", "lost", "owner", "queue", "updates", "version", "views")
+    __slots__ = ("calls", "lost", "owner", "queue", "scale", "updates", "version", "views")
 
-    def __init__(self, version: int) -> None:
+    def __init__(self, version: int, scale: float) -> None:
         self.queue: list[tuple[int, Tensor, Tensor, int]] = []
         self.owner: weakref.ref[Any] | None = None
         self.calls = self.updates = 0
         self.lost = False
-        self.version = version
+        self.version, self.scale = version, scale
         self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
 
     def enter(self) -> tuple[int, int]:
@@ -101,6 +103,13 @@ class Tape:
                 "the tiles of an analog layer were updated between a forward pass and its "
                 "backward pass; run forward again after step()"
             )
+
+
+def as_array(tensor: Tensor) -> np.ndarray:
+    """A recorded tensor as the kernels take it: contiguous float32."""
+    if tensor.dtype != torch.float32 or not tensor.is_contiguous():
+        tensor = tensor.to(torch.float32).contiguous()
+    return tensor.numpy()
 
 
 _call = operator.itemgetter(0)
