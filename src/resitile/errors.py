@@ -11,6 +11,8 @@ import inspect
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
+__all__ = ["CheckpointError", "ConfigError", "DataError", "ResitileError", "UpdateError"]
+
 _Class = TypeVar("_Class", bound=type)
 
 

@@ -49,7 +49,7 @@ WRONG = [
     ("mixed_precision", {"transfer_every": -2}, "transfer_every must be.*at least 1, got -2"),
     ("mixed_precision", {"transfer_lr": "x"}, "transfer_lr must be a number.*got 'x'"),
     ("rider", {"gamma": 0}, r"gamma must lie in \(0, 1\], got 0"),
-    ("rider", {"gamma": 1.2}, r"gamma must be a number in \[0, 1\], got 1.2"),
+    ("rider", {"gamma": 1.2}, r"gamma must lie in \(0, 1\], got 1.2"),
     ("rider", {"filter_lr": 1.5}, r"filter_lr must be a number in \[0, 1\], got 1.5"),
     ("rider", {"chop_prob": -0.1}, r"chop_prob must be a number in \[0, 1\], got -0.1"),
     ("residual_learning", {"tiles": 1}, r"tiles must be a whole number in \[2, 64\], got 1"),

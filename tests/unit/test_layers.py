@@ -364,7 +364,7 @@ class TestConvert:
     def test_nothing_to_convert(self):
         with pytest.raises(ConfigError, match="no layer to convert"):
             rt.convert(nn.Sequential(nn.ReLU()), FOUR)
-        with pytest.raises(ConfigError, match="is analog already; rt.to_digital"):
+        with pytest.raises(ConfigError, match="is analog already"):
             rt.convert(rt.convert(net(), FOUR), FOUR)
 
     def test_tied_weights_are_named(self):

@@ -80,6 +80,8 @@ def test_inner_loops_grow_as_the_proof_needs():
     assert middle == math.ceil(need / 0.01)
     assert finest == math.ceil(need / (0.01 / 8))
     assert rt.theory.minimum_periods(0.1, 0) == []
+    with pytest.raises(ConfigError, match=r"gamma must lie in \(0, 0.408\], got 0.5"):
+        rt.theory.minimum_periods(0.5, 2)
 
 
 def test_update_statistics():

@@ -47,9 +47,9 @@ class RIDER(Algorithm, name="rider", title="RIDER"):
 
     def validate(self) -> None:
         """Check every setting against its range."""
-        check_number("gamma", self.gamma, 0, 1)
-        if self.gamma == 0:
-            raise ConfigError("gamma must lie in (0, 1], got 0")
+        check_number("gamma", self.gamma)
+        if not 0 < self.gamma <= 1:
+            raise ConfigError(f"gamma must lie in (0, 1], got {self.gamma}")
         check_number("fast_lr", self.fast_lr, optional=True)
         check_number("transfer_every", self.transfer_every, 1, whole=True)
         check_number("transfer_lr", self.transfer_lr)

@@ -69,7 +69,8 @@ class IdxSource:
         if not data_dir.is_dir():
             raise DataError(
                 f"the data folder {data_dir} does not exist; give a folder that holds the "
-                f"original files of {self.name} (--data-dir or {ENVIRONMENT}), or none to download"
+                f"original files of {self.name} (--data-dir, --set data.dir=, or {ENVIRONMENT}), "
+                "or none to download"
             )
         for folder in (data_dir / self.name, data_dir):
             found = [_present(folder, file) for file in self.files]
@@ -100,7 +101,8 @@ class IdxSource:
             raise DataError(
                 f"{file.name}.gz of {self.name} could not be downloaded from {url}: "
                 f"{str(error).splitlines()[0]}. Without a network: put the four original files "
-                f"into a folder and name it by --data-dir (or data_dir=, or {ENVIRONMENT}), or use "
+                f"into a folder and name it by --data-dir (or --set data.dir=, data_dir=, "
+                f"{ENVIRONMENT}), or use "
                 "fashion-mnist-10k, which lies inside the package"
             ) from error
         return Path(path)

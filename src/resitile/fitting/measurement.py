@@ -46,7 +46,7 @@ class Train:
             )
 
 
-def read_trains(path: Path) -> list[Train]:
+def read_trains(path: str | Path) -> list[Train]:
     """The pulse trains of a CSV file.
 
     Its first line names the columns: `conductance` (or g, current, weight; any unit), read after a
@@ -60,6 +60,7 @@ def read_trains(path: Path) -> list[Train]:
     Raises:
         DataError: if the file cannot be read, lacks a column, or has too few steps; names the line.
     """
+    path = Path(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:

@@ -174,6 +174,13 @@ def lemma3(
     return Contraction((1 - rate) ** whole("updates", updates, 1), rate, floor)
 
 
+def _check_gamma(gamma: float) -> None:
+    if not 0 < gamma <= GAMMA_MAX:
+        raise ConfigError(
+            f"gamma must lie in (0, {GAMMA_MAX:.3f}], got {gamma!r}; Theorem 3 says nothing above"
+        )
+
+
 def theorem3(gamma: float, n: int, sigma: float, dw_min: float, constant: float = 1.0) -> float:
     """Order of the floor of J, the summed squared errors of tiles 0 ... n [Theorem 3].
 
@@ -182,10 +189,7 @@ def theorem3(gamma: float, n: int, sigma: float, dw_min: float, constant: float 
     Raises:
         ConfigError: if gamma is above 1 / sqrt(6), which the theorem asks for.
     """
-    if not 0 < gamma <= GAMMA_MAX:
-        raise ConfigError(
-            f"gamma must lie in (0, {GAMMA_MAX:.3f}], got {gamma!r}; Theorem 3 says nothing above"
-        )
+    _check_gamma(gamma)
     noise = not_negative("sigma", sigma) * positive("dw_min", dw_min)
     return float(constant * gamma ** (-4 * whole("n", n, 0) / 3) * noise ** (2 / 3))
 
@@ -223,8 +227,11 @@ def minimum_periods(
     beta = c gamma^2 with the largest allowed c = 1 / (5 F_max); lambda1 = c H_min gamma /
     (2 F_max), A1 = 2 + 6 c^2 gamma^3, T = log(2 A1 / rho) / lambda1, and for the finest tile
     lambda2 = alpha mu L gamma^n / (4 (mu + L)) in its place. rho lies in (0, 2/3).
+
+    Raises:
+        ConfigError: if gamma is above 1 / sqrt(6), or another number out of its range.
     """
-    inside("gamma", gamma, 0, 1, "it is the ratio of tiles")
+    _check_gamma(gamma)
     inside("rho", rho, 0, 2 / 3, "Theorem 3 allows no more")
     c = 1 / (5 * f_max)
     need = math.log(2 * (2 + 6 * c**2 * gamma**3) / rho)
