@@ -30,17 +30,21 @@ def _all_default(table: type[tables.Table]) -> Any:
 
 
 class Config(tables.Table):
-    """One training run, as its TOML file says.
+    """One training run, as its TOML file says."""
 
-    Args:
-        name: name of the run and of its folder.
-        label: what tables and pictures call it; the name unless given.
-        seed: of everything that is drawn: split, initial weights, order of images, devices, pulses.
-    """
-
-    name: str
-    label: str | None = None
-    seed: int = Field(0, ge=0, lt=SEEDS)
+    name: str = Field(
+        description="of the run and of its folder; a file without it gives its own name"
+    )
+    label: str | None = Field(
+        None, description="what tables and pictures call it; the name unless given"
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=SEEDS,
+        description="of everything that is drawn: split, initial weights, order of images, "
+        "devices, pulses",
+    )
     data: tables.Data = _all_default(tables.Data)
     model: tables.Model = _all_default(tables.Model)
     device: tables.Devices | None = None
@@ -112,7 +116,7 @@ class Config(tables.Table):
                 for table, device in zip(self.devices, made, strict=False)
             ]
             filled["device"] = parts if len(parts) > 1 else parts[0]
-            filled["convert"] = (self.convert or tables.Convert()).model_dump()
+            filled["convert"] = (self.convert or _all_default(tables.Convert)).model_dump()
         order = ["name", "label", "seed", *Config.model_fields]
         return {k: _without_none(filled[k]) for k in dict.fromkeys(order) if _given(filled, k)}
 

@@ -28,21 +28,29 @@ class Table(BaseModel):
 
 
 class Data(Table):
-    """`[data]`: the images, what is held back of them, and the mini-batch.
+    """`[data]`: the images, what is held back of them, and the mini-batch."""
 
-    Args:
-        name: a data set of `resitile.data`.
-        dir: folder with its original files; absent means RESITILE_DATA, or a download.
-        validation: part of the training set that is cut off for validation, in (0, 1).
-        batch_size: images per training step.
-        limit: use only that many training images and at most as many test images, drawn by seed.
-    """
-
-    name: str = "fashion-mnist-10k"
-    dir: str | None = None
-    validation: float = Field(0.1, gt=0, lt=1)
-    batch_size: int = Field(8, ge=1)
-    limit: int | None = Field(None, ge=2)
+    name: str = Field("fashion-mnist-10k", description="a data set of `resitile.data`")
+    dir: str | None = Field(
+        None,
+        description="folder with its original files; absent means RESITILE_DATA, or a download",
+    )
+    validation: float = Field(
+        0.1,
+        gt=0,
+        lt=1,
+        description="part of the training images that is cut off for validation, every class in "
+        "its share, drawn by seed",
+    )
+    batch_size: int = Field(
+        8, ge=1, description="images per training step; the last one of an epoch may have fewer"
+    )
+    limit: int | None = Field(
+        None,
+        ge=2,
+        description="use only that many training images, of which `validation` is then cut off, "
+        "and at most as many test images, drawn by seed",
+    )
 
     @field_validator("dir")
     @classmethod
@@ -53,7 +61,12 @@ class Data(Table):
 class Model(Table):
     """`[model]`: a network of `resitile.models`."""
 
-    name: str = "lenet5"
+    name: str = Field(
+        "lenet5",
+        description="one of `resitile.models`, or `module:Class` of your own: made without "
+        "arguments, takes images (batch, 1, height, width) in [0, 1], returns a score for every "
+        "class, log-probabilities or not",
+    )
 
 
 class Free(BaseModel):
@@ -68,9 +81,9 @@ class Free(BaseModel):
 
 
 class Device(Free):
-    """`[device]`: name of a device law (or `module:Class`) and its fields."""
+    """`[device]`: the device of every tile; or one `[[device]]` per tile, coarsest first."""
 
-    name: str
+    name: str = Field(description="a device law, or `module:Class`; the other keys are its fields")
 
 
 def _shape(device: Any) -> str:
@@ -85,13 +98,16 @@ Devices = Annotated[  # [device] is that of every tile, [[device]] has one per t
 
 
 class Algorithm(Free):
-    """`[algorithm]`: a name, or the `module:Class` of your own, and its settings.
+    """`[algorithm]`: how the tiles learn; either `name` or `class`, and its settings."""
 
-    The name "digital" stands for plain torch training, without tiles.
-    """
-
-    name: str | None = None
-    class_: str | None = Field(None, alias="class")
+    name: str | None = Field(
+        None,
+        description="an algorithm, whose settings the other keys are; `digital` stands for plain "
+        "torch training without tiles, and has no settings",
+    )
+    class_: str | None = Field(
+        None, alias="class", description="`module:Class` of your own instead"
+    )
 
     @model_validator(mode="after")
     def _one(self) -> "Algorithm":
@@ -106,15 +122,25 @@ class Algorithm(Free):
 
 
 class Convert(Table):
-    """`[convert]`: which layers go onto tiles (glob patterns), and their output scale.
+    """`[convert]`: which layers go onto tiles, and their output scale."""
 
-    `wear` counts the pulses of every device; summary and report then tell the most worn.
-    """
-
-    scale: float | str = "auto"
-    include: list[str] | None = None
-    exclude: list[str] | None = None
-    wear: bool = False
+    scale: float | str = Field(
+        "auto",
+        description='output scale of every layer: a number above 0, "auto" (3 / sqrt(fan-in) over '
+        'the device\'s reach) or "learnable" (starts at auto)',
+    )
+    include: list[str] | None = Field(
+        None,
+        description="glob patterns on the names of modules that go onto tiles; absent means all "
+        "linear and convolution layers",
+    )
+    exclude: list[str] | None = Field(
+        None, description="glob patterns of those that stay digital all the same"
+    )
+    wear: bool = Field(
+        False,
+        description="count the pulses of every device; summary and report then tell the most worn",
+    )
 
     @field_validator("scale", mode="before")
     @classmethod
@@ -128,10 +154,12 @@ class Convert(Table):
 class Optimizer(Table):
     """`[optimizer]`: the learning rate, multiplied by `decay` every `decay_every` epochs."""
 
-    lr: float = Field(0.05, ge=0)
-    momentum: float = Field(0.0, ge=0, lt=1)
-    decay: float = Field(1.0, gt=0)
-    decay_every: int = Field(0, ge=0)
+    lr: float = Field(0.05, ge=0, description="learning rate; 0 sends no pulses")
+    momentum: float = Field(0.0, ge=0, lt=1, description="of digital parameters; tiles have none")
+    decay: float = Field(
+        1.0, gt=0, description="what the learning rate is multiplied by; other than 1 with the next"
+    )
+    decay_every: int = Field(0, ge=0, description="epochs between two of these; 0 is never")
 
     @model_validator(mode="after")
     def _used(self) -> "Optimizer":
@@ -143,9 +171,14 @@ class Optimizer(Table):
 class WarmStart(Table):
     """`[warm_start]`: coarse tiles first, see `resitile.WarmStart`; no table, no warm start."""
 
-    stage: int | str = PLATEAU
-    transfer_every: int = Field(1, ge=1)
-    transfer_lr: float | None = Field(None, ge=0)
+    stage: int | str = Field(
+        PLATEAU,
+        description='epochs for each tile, at least 1, or "plateau": until the loss stops falling',
+    )
+    transfer_every: int = Field(1, ge=1, description="mini-batches between transfers meanwhile")
+    transfer_lr: float | None = Field(
+        None, ge=0, description="their step; absent means that of transfers out of the finest tile"
+    )
 
     @field_validator("stage", mode="before")
     @classmethod
@@ -163,11 +196,15 @@ def _threads() -> int:
 
 
 class Train(Table):
-    """`[train]`: epochs, threads of torch and of the engine, epochs between checkpoints."""
+    """`[train]`: how long, on how many threads, and how often the run is saved."""
 
-    epochs: int = Field(10, ge=1)
-    threads: int = Field(default_factory=_threads, ge=1)
-    checkpoint_every: int = Field(1, ge=1)
+    epochs: int = Field(10, ge=1, description="passes over the training images")
+    threads: int = Field(
+        default_factory=_threads, ge=1, description="of torch and of the engine, at most 1024"
+    )
+    checkpoint_every: int = Field(
+        1, ge=1, description="epochs between checkpoints; the last epoch has one in any case"
+    )
 
 
 def explain(error: ValidationError, table: type[BaseModel], prefix: str = "") -> str:
