@@ -97,8 +97,17 @@ def table(rows: Rows) -> str:
     return "\n".join(["", lines[0], "|---" * len(rows[0]) + "|", *lines[1:]]) + "\n"
 
 
-def page() -> str:
-    """The page with new tables."""
+def page(*, all_classes: bool = True) -> str:
+    """The page with new tables; without `all_classes`, of laws and algorithms that it has already.
+
+    So an algorithm in a new file needs no other file, until somebody makes the page anew.
+    """
+    old = PAGE.read_text(encoding="utf-8")
+
+    def belongs(cls: typing.Any) -> bool:
+        listed = all_classes or f"\n`{cls.name}`: " in old
+        return cls.__module__.startswith("resitile.") and listed
+
     parts = ["## Top level\n" + of_model(Config, ("name", "label", "seed"))]
     for model in vars(tables).values():
         head, _, text = (getattr(model, "__doc__", None) or "").partition("\n")[0].partition(": ")
@@ -107,11 +116,11 @@ def page() -> str:
     laws = [type(devices.create(name)) for name in devices.names()]
     shared = [f.name for f in dataclasses.fields(devices.Device)]
     parts.append("## Device laws\n" + of_class(devices.Device))
-    parts += [of_class(cls, shared) for cls in laws if cls.__module__.startswith("resitile.")]
+    parts += [of_class(cls, shared) for cls in laws if belongs(cls)]
     parts.append("## Algorithms\n")
     rules = algorithms.classes().values()
-    parts += [of_class(cls, ["device"]) for cls in rules if cls.__module__.startswith("resitile.")]
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
+    parts += [of_class(cls, ["device"]) for cls in rules if belongs(cls)]
+    before, _, rest = old.partition(START)
     return before + START + "\n".join(parts) + END + rest.partition(END)[2]
 
 
