@@ -14,7 +14,7 @@ from numba.core.caching import NullCache
 import resitile.kernels
 
 # They call nothing outside their own file.
-ALONE = {"compose", "log_likelihood", "_clipped"}
+ALONE = {"compose", "log_likelihood", "_clipped", "_follow"}
 
 
 def cached():
