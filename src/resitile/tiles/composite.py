@@ -11,7 +11,13 @@ from resitile.kernels import dense, events, lines, transfer, update
 from resitile.kernels.keys import stream, update_key, update_stream
 from resitile.kernels.law import DW_MIN, sources
 from resitile.kernels.threads import get_num_threads, run
-from resitile.tiles.requests import change_of, check_step, check_tile, column_numbers
+from resitile.tiles.requests import (
+    change_of,
+    check_request,
+    check_tile,
+    check_tiles,
+    column_numbers,
+)
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
 
@@ -114,8 +120,7 @@ class Composite:
             path: "event", "dense", or "auto" by the expected number of pulses per device and per
                 line; the result is the same to the bit.
         """
-        check_tile(n, len(self.tiles))
-        check_step(lr)
+        check_request(n, len(self.tiles), lr)
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
@@ -192,11 +197,7 @@ class Composite:
         The currents of tiles side by side add up by themselves: one read a column, counted as a
         transfer out of tile last - 1.
         """
-        if not 0 <= first < last <= len(self.tiles):
-            raise ConfigError(
-                f"tiles {first} to {last} - 1 were to be read, of {len(self.tiles)} tiles: give "
-                f"0 <= first < last <= {len(self.tiles)}"
-            )
+        check_tiles(first, last, len(self.tiles))
         columns = column_numbers(columns, self.w.shape[1])
         self.transfers[last - 1] += columns.size
         out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
@@ -216,7 +217,9 @@ class Composite:
         Open loop: the source is read and not reset, and nothing is verified
         [Li et al. 2025 (arXiv 2510.02516), Eq. 7 and App. I.1].
         """
-        self.write_column(target, column, self.read(source, column), lr, train)
+        check_request(target, len(self.tiles), lr)
+        # What was read needs no check, and these few microseconds count.
+        self._send(target, np.array([column]), self.read(source, column)[None], lr, train)
 
     def write_column(
         self,
@@ -246,10 +249,14 @@ class Composite:
             lr: step, at least 0.
             train: how each change becomes pulses.
         """
-        check_tile(n, len(self.tiles))
-        check_step(lr)
+        check_request(n, len(self.tiles), lr)
         columns = column_numbers(columns, self.w.shape[1])
         changes = change_of(changes, (columns.size, self.w.shape[0]), "(columns, d_out)")
+        self._send(n, columns, changes, lr, train)
+
+    def _send(
+        self, n: int, columns: np.ndarray, changes: np.ndarray, lr: float, train: PulseTrain
+    ) -> None:
         key, step = self._next(n, 1, columns.size)
 
         def write(begin: int, end: int) -> int:
@@ -280,8 +287,7 @@ class Composite:
             lr: step, at least 0.
             train: how each row becomes pulses.
         """
-        check_tile(n, len(self.tiles))
-        check_step(lr)
+        check_request(n, len(self.tiles), lr)
         change = change_of(change, self.w.shape[:2], "(d_out, d_in)")
         self.pulses[n] += transfer.pulse_matrix(
             *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,

@@ -19,14 +19,28 @@ def check_tile(n: int, count: int) -> None:
         raise ConfigError(f"there is no tile {n!r}: the {count} tiles are 0 to {count - 1}")
 
 
-def check_step(lr: float) -> None:
-    """Refuse a step that is no number of at least 0.
+def check_request(n: int, count: int, lr: float) -> None:
+    """Refuse pulses on a tile that does not exist, or with a step that is no number of at least 0.
 
     Raises:
         ConfigError: names it.
     """
+    check_tile(n, count)
     if not 0 <= lr < np.inf:
         raise ConfigError(f"lr must be a number of at least 0, got {lr!r}; turn the change's sign")
+
+
+def check_tiles(first: int, last: int, count: int) -> None:
+    """Refuse tiles first to last - 1 if they do not exist.
+
+    Raises:
+        ConfigError: says what can be given.
+    """
+    if not 0 <= first < last <= count:
+        raise ConfigError(
+            f"tiles {first} to {last} - 1 were to be read, of {count} tiles: give "
+            f"0 <= first < last <= {count}"
+        )
 
 
 def column_numbers(columns: Any, d_in: int) -> np.ndarray:
