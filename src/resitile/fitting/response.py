@@ -150,9 +150,10 @@ class Response:
     def step_error(self) -> float:
         """Standard error of the larger step, as a share of it; NaN if it cannot be told.
 
-        From the curvature of the likelihood along the numbers that are not at a limit.
+        From the curvature of the likelihood along the numbers that are not at a limit, over some
+        standard errors: where a weight meets a point of its response the likelihood has a kink.
         """
-        x, h = self._x, 1e-3
+        x, h = self._x, 0.03
         free = [
             k
             for k, (least, most) in enumerate(self._limits)

@@ -11,13 +11,7 @@ from resitile.kernels import dense, events, lines, transfer, update
 from resitile.kernels.keys import stream, update_key, update_stream
 from resitile.kernels.law import DW_MIN, sources
 from resitile.kernels.threads import get_num_threads, run
-from resitile.tiles.requests import (
-    change_of,
-    check_request,
-    check_tile,
-    check_tiles,
-    column_numbers,
-)
+from resitile.tiles import requests
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
 
@@ -120,7 +114,7 @@ class Composite:
             path: "event", "dense", or "auto" by the expected number of pulses per device and per
                 line; the result is the same to the bit.
         """
-        check_request(n, len(self.tiles), lr)
+        requests.check_request(n, len(self.tiles), lr)
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
@@ -185,9 +179,9 @@ class Composite:
 
         Counts as a transfer out of tile n.
         """
-        check_tile(n, len(self.tiles))
+        requests.check_tile(n, len(self.tiles))
         if not 0 <= column < self.w.shape[1]:
-            column_numbers([column], self.w.shape[1])
+            requests.column_numbers([column], self.w.shape[1])
         self.transfers[n] += 1
         return np.ascontiguousarray(self.w[:, column, n])
 
@@ -197,8 +191,8 @@ class Composite:
         The currents of tiles side by side add up by themselves: one read a column, counted as a
         transfer out of tile last - 1.
         """
-        check_tiles(first, last, len(self.tiles))
-        columns = column_numbers(columns, self.w.shape[1])
+        requests.check_tiles(first, last, len(self.tiles))
+        columns = requests.column_numbers(columns, self.w.shape[1])
         self.transfers[last - 1] += columns.size
         out = np.empty((columns.size, self.w.shape[0]), dtype=np.float32)
         transfer.read_columns(sources(), self.w, first, last, columns, out)
@@ -217,7 +211,7 @@ class Composite:
         Open loop: the source is read and not reset, and nothing is verified
         [Li et al. 2025 (arXiv 2510.02516), Eq. 7 and App. I.1].
         """
-        check_request(target, len(self.tiles), lr)
+        requests.check_request(target, len(self.tiles), lr)
         # What was read needs no check, and these few microseconds count.
         self._send(target, np.array([column]), self.read(source, column)[None], lr, train)
 
@@ -249,9 +243,9 @@ class Composite:
             lr: step, at least 0.
             train: how each change becomes pulses.
         """
-        check_request(n, len(self.tiles), lr)
-        columns = column_numbers(columns, self.w.shape[1])
-        changes = change_of(changes, (columns.size, self.w.shape[0]), "(columns, d_out)")
+        requests.check_request(n, len(self.tiles), lr)
+        columns = requests.column_numbers(columns, self.w.shape[1])
+        changes = requests.change_of(changes, (columns.size, self.w.shape[0]), "(columns, d_out)")
         self._send(n, columns, changes, lr, train)
 
     def _send(
@@ -287,8 +281,8 @@ class Composite:
             lr: step, at least 0.
             train: how each row becomes pulses.
         """
-        check_request(n, len(self.tiles), lr)
-        change = change_of(change, self.w.shape[:2], "(d_out, d_in)")
+        requests.check_request(n, len(self.tiles), lr)
+        change = requests.change_of(change, self.w.shape[:2], "(d_out, d_in)")
         self.pulses[n] += transfer.pulse_matrix(
             *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,
             self.wear, change, float(lr), *train.arguments,
