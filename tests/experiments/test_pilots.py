@@ -66,7 +66,7 @@ def rows_of(*entries: tuple[str, float, float, bool], close: float = 0.005) -> d
             {
                 "key": key, "method": method, "factor": float(factor or 1), "accuracy": accuracy,
                 "update_ns": ns, "area_mm2": 1.0, "most": math.inf,
-                "measured_accuracy": accuracy if tried else None,
+                "measured_accuracy": accuracy if tried else None, "predicted_accuracy": accuracy,
                 "breaks": ["accuracy"] if accuracy < 0.8 else [],
             }
         )  # fmt: skip
@@ -87,6 +87,20 @@ def test_what_is_measured_next_to_reach_an_accuracy() -> None:
     assert most_promising(none, least) == "a-x0.5"
     level = rows_of(("a", 0.79, 20, True), ("b", 0.793, 10, False))
     assert most_promising(level, least) == "a-x0.5"  # b is no better than that
+
+
+def test_what_ends_far_below_its_prediction_is_tried_at_half_its_rate() -> None:
+    free, better = Limits(), ("b", 0.86, 30, False)
+
+    def after(measured: float, predicted: float, *more: tuple[str, float, float, bool]) -> Any:
+        made = rows_of(("a", measured, 20, True), better, *more)
+        made["choices"][0]["predicted_accuracy"] = predicted
+        return most_promising(made, free)
+
+    assert after(0.81, 0.93) == "a-x0.5"  # it would be the best
+    assert after(0.84, 0.93) == "b"  # predictions are off by as much
+    assert after(0.81, 0.93, ("a-x0.5", 0.82, 20, True)) == "b"  # that was not it
+    assert after(0.81, 0.93, ("c", 0.95, 20, True)) == "c-x0.5"  # not worth it
 
 
 def test_what_is_measured_next_to_be_the_best() -> None:
@@ -189,18 +203,19 @@ def test_a_run_that_diverges_counts_as_guessing(
 
     def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
         tried.append((config.name.rsplit("-", 1)[0], config.optimizer.lr))
-        if tried[-1][0] == "mixed_precision" or tried[-1] == ("digital", 0.1):
+        if "mixed_precision" in tried[-1][0] or tried[-1] == ("digital", 0.1):
             raise UpdateError("the loss became nan")
         return {"val_accuracy": 0.8}
 
     monkeypatch.setattr(pilots, "run", run)
     out = tmp_path / "mine.toml"
-    command = ["plan", "--states", "4", "--measure", "2", "-o", str(out)]
+    command = ["plan", "--states", "4", "--measure", "3", "-o", str(out)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 0, done.output
+    assert tried[3] == ("mixed_precision-x0.5", 0.8)  # the rate is the first suspect
     assert tried[:3] == [("digital", 0.1), ("digital-x0.5", 0.05), ("mixed_precision", 1.6)]
-    (line,) = [line for line in done.output.splitlines() if line.startswith("MP ")]
-    assert line.split()[-1] == "diverged"
+    lines = [line for line in done.output.splitlines() if line.startswith("MP")]
+    assert [line.split()[-1] for line in lines[:2]] == ["diverged"] * 2
     assert config.load(out).algorithm.path != "mixed_precision"
 
     def worse(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
