@@ -59,7 +59,7 @@ def test_page_holds_every_run_and_no_outside_resource(tmp_path):
     page = write_report(runs, tmp_path / "deep" / "report.html").read_text()
     for accuracy in ("86.10 %", "42.20 %", "74.30 %", "87.10 %"):
         assert accuracy in page
-    assert "six &lt;b&gt;&amp; reaches 74.3 % test accuracy" in page
+    assert "six &lt;b&gt;&amp; reaches 74.30 % test accuracy" in page
     assert "<b>&" not in page
     assert not re.findall(r'(?:src|href)="https?:', page)
     assert "<script" not in page
@@ -72,7 +72,7 @@ def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
         make_run(tmp_path, "six", tiles=6, accuracy=0.75),
     ]
     page = write_report(runs, tmp_path / "r.html").read_text()
-    assert "the best single tile 44.0 %" in page
+    assert "the best single tile 44.00 %" in page
 
 
 def test_the_sentence_tells_means_over_seeds(tmp_path):
@@ -83,8 +83,8 @@ def test_the_sentence_tells_means_over_seeds(tmp_path):
         for seed in (0, 1)
     ]
     page = write_report(runs, tmp_path / "r.html").read_text()
-    assert "reaches 64.0 % (mean of 2 seeds) test accuracy" in page
-    assert "the best single tile 34.0 % (mean of 2 seeds)." in page
+    assert "reaches 64.00 % (mean of 2 seeds) test accuracy" in page
+    assert "the best single tile 34.00 % (mean of 2 seeds)." in page
 
 
 def test_dollars_in_labels_are_no_formula(tmp_path):

@@ -58,7 +58,11 @@ class PlainLines(Observer):
 
     def start(self, config: Config, epochs: int, steps_per_epoch: int, position: Position) -> None:
         """Say what begins."""
-        self._title, self._epochs, self._done = config.title, epochs, position.steps
+        self._title, self._epochs, self._done = (
+            _title(config.title, config.seed),
+            epochs,
+            position.steps,
+        )
         self._per_epoch, self._began = steps_per_epoch, time.monotonic()
         where = f", from step {position.steps}" if position.steps else ""
         self._say(f"{self._title}: {epochs} epochs of {steps_per_epoch} steps{where}")
@@ -92,10 +96,10 @@ class Bars(Observer):
         for task in list(self._bars.task_ids):
             self._bars.remove_task(task)
         self._note = "compiling kernels at the first step" if config.device else ""
-        self._title, self._epochs = config.title, epochs
+        self._title, self._epochs = _title(config.title, config.seed), epochs
         self._at, self._loss = position, float("nan")
         self._outer = self._bars.add_task(
-            config.title, total=epochs * steps_per_epoch, completed=position.steps, note=self._note
+            self._title, total=epochs * steps_per_epoch, completed=position.steps, note=self._note
         )
         self._inner = self._bars.add_task(
             f"epoch {position.epoch + 1}/{epochs}",
@@ -153,5 +157,9 @@ def _line(record: dict[str, Any], epochs: int) -> str:
     )
 
 
+def _title(label: str, seed: int) -> str:
+    return f"{label}, seed {seed}" if seed else label
+
+
 def _finished(summary: dict[str, Any]) -> str:
-    return f"{summary['label']}: finished before, nothing to do"
+    return f"{_title(summary['label'], summary['seed'])}: finished before, nothing to do"

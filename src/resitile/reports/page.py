@@ -34,6 +34,11 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
     runs = read_runs(run_dirs)
     rows = [row(run) for run in runs]
     lines = comparison.groups(rows)
+    columns = [
+        (key, title)
+        for key, title in comparison.columns(lines)
+        if key != "n" or len(lines) < len(rows)  # one seed a line needs no column to say so
+    ]
     first = next((run.summary for run in runs if run.summary), None)
     data = (first or {}).get("data") or runs[0].config.get("data", {}).get("name", "?")
     model = runs[0].config.get("model", {}).get("name", "?")
@@ -44,10 +49,8 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
         title=title or f"{model} on {data}",
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         rows=rows,
-        columns=comparison.columns(lines),
-        lines=[
-            [comparison.shown(line, key) for key, _ in comparison.columns(lines)] for line in lines
-        ],
+        columns=columns,
+        lines=[[comparison.shown(line, key) for key, _ in columns] for line in lines],
         unfinished=[line["status"] != "finished" for line in lines],
         several=len(lines) < len(rows),
         differences=_differences(runs),
@@ -143,7 +146,7 @@ def _statement(lines: list[dict[str, Any]]) -> str:
 
     def reached(line: dict[str, Any]) -> str:
         seeds = len(line["test_by_seed"])
-        return _percent(line["test_accuracy"]) + f" (mean of {seeds} seeds)" * (seeds > 1)
+        return f"{100 * line['test_accuracy']:.2f} %" + f" (mean of {seeds} seeds)" * (seeds > 1)
 
     if not several or not single:
         return ""
