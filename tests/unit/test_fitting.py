@@ -311,7 +311,9 @@ def test_the_command_line_from_a_file_to_a_plan(tmp_path: Path, monkeypatch: pyt
     assert device.states == pytest.approx(12, rel=0.15)
     for picture in ("mine.svg", "other.svg"):
         if picture == "other.svg":
-            call("device", "plot", "mine.toml", "-o", picture)
+            told = call("device", "plot", "mine.toml", "-o", picture)
+            assert f"{device.states:.4g} states" in told and "symmetric point at w" in told
+            assert f"dw_min {device.dw_min:.4g}" in told
         assert "<svg" in Path(picture).read_text()
     assert "recommended" in call("plan", "--device", "mine.toml", "-o", "run.toml")
     again = CliRunner().invoke(app, ["device", "fit", "mine.csv"])

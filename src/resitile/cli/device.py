@@ -10,6 +10,7 @@ import typer
 from resitile.cli.options import Json, Replace, device_table, picture_beside
 
 if TYPE_CHECKING:
+    from resitile.devices import Device
     from resitile.fitting import Fitted
 
 app = typer.Typer(help="Device laws: list, plot, fit to a measurement.", no_args_is_help=True)
@@ -67,6 +68,7 @@ def plot(
     from resitile.cli.output import say
     from resitile.errors import ConfigError
     from resitile.experiments.device_answers import device_answers
+    from resitile.experiments.plan import effective_states
     from resitile.reports.device import device_figure
 
     device = devices.create(**device_table(device_file, states))
@@ -75,6 +77,8 @@ def plot(
     if out.exists() and not overwrite:
         raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
     write_figure(device_figure(device_answers(device, seed)), out)
+    say(_in_words(device))
+    say(f"dw_min {device.dw_min:.4g}; for resitile plan as {effective_states(device):.3g} states")
     say(f"picture: {out}")
 
 
@@ -173,13 +177,23 @@ def _record(found: "Fitted") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _symmetric_point(found: "Fitted") -> float | None:
+def _symmetric_point(device: "Device") -> float | None:
     from resitile.errors import ConfigError
 
     try:
-        return found.device.symmetric_point
+        return device.symmetric_point
     except ConfigError:
         return None
+
+
+def _in_words(device: "Device", error: str = "") -> str:
+    point = _symmetric_point(device)
+    where = "no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
+    return (
+        f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}; at w = 0 "
+        f"a step of {device.step_up * device.q_up(0.0, device.p):.3f} up and "
+        f"{device.step_down * device.q_down(0.0, device.p):.3f} down; {where}"
+    )
 
 
 def _print_fit(found: "Fitted") -> None:
@@ -213,13 +227,8 @@ def _print_fit(found: "Fitted") -> None:
         ]  # fmt: skip
         titles = ["device", "states", "bounds", "step up", "step down", "cycle to cycle"]
         print_table([*titles, "outliers"], rows)
-    point = _symmetric_point(found)
-    where = "no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
-    say(
-        f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}; at w = 0 "
-        f"a step of {device.step_up * device.q_up(0.0, device.p):.3f} up and "
-        f"{device.step_down * device.q_down(0.0, device.p):.3f} down; {where}"
-    )
+    point = _symmetric_point(device)
+    say(_in_words(device, error))
     for warning in warnings(found):
         say(f"look at the picture: {warning}")
     if point is not None and abs(point) > 0.1:
