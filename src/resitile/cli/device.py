@@ -172,8 +172,8 @@ def _record(found: "Fitted") -> dict[str, Any]:
         for c in found.candidates
     ]
     return {
-        "candidates": candidates, "symmetric_point": _symmetric_point(found.device), "zero": found.zero,
-        "unit": found.unit, "devices": found.devices, "pulses": found.pulses,
+        "candidates": candidates, "symmetric_point": _symmetric_point(found.device),
+        "zero": found.zero, "unit": found.unit, "devices": found.devices, "pulses": found.pulses,
     }  # fmt: skip
 
 
