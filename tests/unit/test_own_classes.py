@@ -124,6 +124,7 @@ class TestState:
 
         init = {"n": start, "twice": np.zeros(1), "row": np.zeros(3)}
         saved = trained_by(step, init).state_dict()
+        assert not any(array.any() for array in init.values())  # which layers may share
         assert float(saved["state_n"]) == 3 and float(saved["state_twice"]) == 6
         assert saved["state_row"].tolist() == [0, 3, 3]
 

@@ -79,7 +79,7 @@ class AnalogModule(nn.Module):
         self.register_buffer("wear", None)
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in first_state(algorithm, (d_out, d_in)).items():
-            self.register_buffer(PREFIX + name, torch.from_numpy(array))
+            self.register_buffer(PREFIX + name, torch.from_numpy(array.copy()))
         self.register_buffer("fingerprint", fingerprint(algorithm))
         self._fresh()
         self.program(start)
