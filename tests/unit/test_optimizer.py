@@ -516,6 +516,11 @@ class TestSavedStates:
         torch.testing.assert_close(layer(X[0]).detach() - layer.bias, 2 * (before - layer.bias))
         layer(X[0]).sum().backward()
         sgd(layer).step()
+        fixed = rt.nn.AnalogLinear(6, 3, algorithm=rule(), seed=0)
+        fixed.load_state_dict({"scale": 2 * fixed.scale}, strict=False)
+        fixed(X[0]).sum().backward()
+        with pytest.raises(UpdateError, match="its tiles do not hold"):  # not with the old one
+            sgd(fixed).step()
 
 
 class TestTorchsTools:

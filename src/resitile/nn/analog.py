@@ -263,7 +263,7 @@ class AnalogModule(nn.Module):
             self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._moved()
-        if prefix + "weight" in state_dict:  # else the weight is still that of the old scale
+        if prefix + "weight" in state_dict or "scale" in self._buffers:  # else: follow_scale
             self.tape.scale = scale_value(self.scale)
 
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
