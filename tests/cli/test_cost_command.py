@@ -190,6 +190,7 @@ def test_a_digital_configuration_has_no_cost(cli, tmp_path):
         (["--sample", "3,3"], ["--model"]),
         (["--set", "algorithm.tiles=3"], ["configuration", "read_ns=20"]),
         (["--model", "lenet5", "--sample", "1,x"], ["1,x"]),
+        (["--set", "device_pulse_pj=1"], ["counted_cost(model, samples=..., "]),
     ],
 )
 def test_wrong_requests_are_refused_in_one_line(cli, arguments, words):

@@ -92,15 +92,23 @@ def test_what_is_measured_next_to_reach_an_accuracy() -> None:
 def test_what_ends_far_below_its_prediction_is_tried_at_half_its_rate() -> None:
     free, better = Limits(), ("b", 0.86, 30, False)
 
-    def after(measured: float, predicted: float, *more: tuple[str, float, float, bool]) -> Any:
+    def after(
+        measured: float,
+        predicted: float,
+        *more: tuple[str, float, float, bool],
+        limits: Limits = free,
+    ) -> Any:
         made = rows_of(("a", measured, 20, True), better, *more)
         made["choices"][0]["predicted_accuracy"] = predicted
-        return most_promising(made, free)
+        return most_promising(made, limits)
 
     assert after(0.81, 0.93) == "a-x0.5"  # it would be the best
     assert after(0.84, 0.93) == "b"  # predictions are off by as much
     assert after(0.81, 0.93, ("a-x0.5", 0.82, 20, True)) == "b"  # that was not it
     assert after(0.81, 0.93, ("c", 0.95, 20, True)) == "c-x0.5"  # not worth it
+    least = Limits(accuracy=0.8)
+    assert after(0.5, 0.93, limits=least) == "a-x0.5"  # it would reach that, and be faster
+    assert after(0.5, 0.79, limits=least) == "b"
 
 
 def test_what_is_measured_next_to_be_the_best() -> None:

@@ -1,5 +1,6 @@
 """Several tiles as one weight: consistency, programming and transfers."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -192,6 +193,11 @@ def test_columns_that_do_not_exist_are_refused_and_nothing_is_changed(columns):
 NAN = np.full((3, 5), np.nan, np.float32)
 BATCH = [rows(np.ones((2, 5), np.float32), np.ones((2, 3), np.float32))]
 BATCH[0].measure()
+TALL, WIDE = (
+    [rows(np.ones((2, x), np.float32), np.ones((2, d), np.float32))] for x, d in ((5, 4), (6, 3))
+)
+LONG = [rows(np.ones((1, 5), np.float32), np.ones((2, 3), np.float32))]
+LOW = [dataclasses.replace(BATCH[0], row0=1)]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +218,12 @@ BATCH[0].measure()
         ("read", (2, 0), "there is no tile 2"),
         ("transfer", (1, 2, 0, 0.5), "there is no tile 2"),
         ("pulse", (2, BATCH, 0.5), "there is no tile 2"),
+        ("transfer", (0, 1, 0.5, 0.5), "only integers"),
         ("pulse", (0, BATCH, -0.5), "lr must be a number of at least 0"),
+        ("pulse", (0, BATCH + TALL, 0.5), r"2 x 4 on rows from 0 do not fit tiles of .* \(3, 5\)"),
+        ("pulse", (0, WIDE, 0.5), "2 x 6 on columns"),
+        ("pulse", (0, LONG, 0.5), "1 x 5 on columns and 2 x 3"),
+        ("pulse", (0, LOW, 0.5), "on rows from 1"),
     ],
 )
 def test_impossible_requests_are_refused_and_nothing_is_changed(verb, arguments, message):
@@ -222,9 +233,9 @@ def test_impossible_requests_are_refused_and_nothing_is_changed(verb, arguments,
         [Tile(rt.devices.SoftBounds(states=4), n) for n in range(2)], w,
         np.zeros((3, 5), np.float32), gamma=0.5, scale=1.0, seed=0, counts=counts,
     )  # fmt: skip
-    with pytest.raises((ConfigError, UpdateError), match=message):
+    with pytest.raises((ConfigError, UpdateError, IndexError), match=message):
         getattr(composite, verb)(*arguments)
-    assert (w == np.float32(0.1)).all() and not counts[:2].any()
+    assert (w == np.float32(0.1)).all() and not counts.any()
 
 
 @pytest.mark.parametrize("columns", [1, 20])

@@ -401,6 +401,9 @@ class TestModels:
             rt.estimate_cost(self.MODEL, algorithm=rule, batch=0)
         with pytest.raises(ConfigError, match=r"must be resitile\.cost\.Primitives or a dict"):
             rt.estimate_cost(self.MODEL, algorithm=rule, primitives=5)
+        for sample in (8, (-1,), ("8",), [8.0]):
+            with pytest.raises(ConfigError, match=r"sample must be an input .* or the shape"):
+                rt.estimate_cost(self.MODEL, algorithm=rule, sample=sample)
         with pytest.raises(ConfigError, match=r"cannot take a sample of shape \(8, 8\)"):
             rt.estimate_cost(self.MODEL, algorithm=rule, sample=(8, 8))
         with pytest.raises(ConfigError, match=r"samples must be a whole number .* got 0"):

@@ -219,6 +219,16 @@ class TestFits:
         found = [line for line in warnings(fit(trains, law="constant_step")) if "dead" in line]
         assert len(found) == 1 and found[0].startswith("device 1 moves by")
 
+    def test_a_dead_device_is_held_against_the_others(self):
+        ups = np.array(([True] * 9 + [False] * 9) * 2)
+        w = np.cumsum(np.concatenate([[0.0], np.where(ups, 0.1, -0.1)]))
+        trains = [Train("a", w, ups), Train("b", 0.12 * w, ups)]
+        best = SimpleNamespace(
+            outliers=[np.array([])] * 2, step_error=0.0, device=rt.devices.ConstantStep()
+        )
+        found = [w for w in warnings(Fitted([best], 0.0, 1.0, trains)) if "dead" in w]
+        assert len(found) == 1 and found[0].startswith("device b moves by 12% of what others do")
+
     def test_zero_at_the_symmetric_point(self):
         device = rt.devices.SoftBounds(states=20, up_down=0.4, variation=ALIKE)
         trains = measured(device, 40, 4, read=0.01)

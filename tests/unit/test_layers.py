@@ -448,6 +448,13 @@ class TestConvert:
         assert seeds == [whole.get_submodule(name).seeds.tolist() for name in names]
         assert len(set(map(tuple, seeds))) == len(names) > 1
 
+    def test_a_layer_that_was_replaced_takes_no_other_layers_randomness(self):
+        model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+        rt.convert(model, RULE, seed=3)
+        model[0] = nn.Linear(3, 3)
+        rt.convert(model, RULE, seed=3)
+        assert model[0].seeds[0] != model[1].seeds[0]
+
     @pytest.mark.filterwarnings("ignore:Initializing zero-element")
     @pytest.mark.parametrize("shape", [(0, 3), (3, 0)])
     def test_a_layer_without_crosspoints(self, shape):

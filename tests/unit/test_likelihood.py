@@ -12,6 +12,7 @@ import resitile as rt
 from resitile.fitting import Train
 from resitile.fitting.response import Readings, Response
 from resitile.kernels.likelihood import POINTS, _clipped, log_likelihood
+from resitile.tiles import Tile
 
 SIDE = np.arange(POINTS + 1) / POINTS  # where a response is tabled, from 0 to a bound
 Z = 4.0  # standard errors: a two-sided false alarm of 6e-5 for each comparison
@@ -118,6 +119,46 @@ class TestResponses:
         assert found.steps == pytest.approx([0.15, 0.1], rel=Z * 0.1 / math.sqrt(60))
         assert found.step_error() == pytest.approx(found.cycle / math.sqrt(60), rel=0.05)
         assert found.cycle > 10 * found.read
+
+    def test_the_error_of_a_step_that_is_known_well(self):
+        """Not too small: far from the best numbers readings are outliers, and nothing is curved."""
+        cycle, read = 0.02, 5e-4
+        own = {"cycle": cycle, "dw_min": 0, "w_min": 0, "w_max": 0, "up_down": 0}
+        device = rt.devices.SoftBounds(states=40, variation=own)
+        ups = np.tile([True] * 60 + [False] * 60, 4)
+        steps, errors = [], []
+        for seed in range(8):
+            w = Tile(device, 0).staircases(ups, seed=seed)[0]
+            y = w + np.random.default_rng(seed).normal(0, read, w.size)
+            ends = np.array([w.min(), w.max()])
+            found = Response(
+                Readings([Train("", y, ups)], 0.0, 1.0), ends, [device], False, (cycle, read)
+            )
+            steps.append(math.log(found.steps.max()))
+            errors.append(found.step_error())
+        assert max(errors) < 1.5 * min(errors)
+        assert 0.4 < np.std(steps, ddof=1) / np.mean(errors) < 2
+
+    def test_numbers_that_a_law_cannot_take_are_no_fault_of_the_fit(self):
+        class Rooted(rt.Device, name="rooted_of_test_likelihood"):
+            bend: float = 0.02
+
+            @staticmethod
+            def q_up(w, p):
+                return 1 + math.sqrt(p[2]) * w * w
+
+            @staticmethod
+            def q_down(w, p):
+                return 1 + math.sqrt(p[2]) * w * w
+
+        ups = np.tile([True] * 9 + [False] * 9, 6)
+        noise = np.random.default_rng(0).normal(0, 0.02, ups.size + 1)
+        y = np.cumsum(np.concatenate([[0.0], np.where(ups, 0.1, -0.1)])) + noise
+        found = Response(
+            Readings([Train("", y, ups)], 0.0, 1.0), np.array([-0.1, 1]), [Rooted()], False
+        )
+        assert 0 <= found.fields[0] < 0.03
+        assert math.isnan(found.step_error()) or found.step_error() < 0.1
 
     def test_steps_that_vanish_at_the_bounds_lead_beyond_what_was_reached(self):
         w = [0.0]

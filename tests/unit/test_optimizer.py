@@ -4,6 +4,8 @@ import copy
 import io
 import math
 import pickle
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -488,8 +490,63 @@ class TestSavedStates:
         train(trained, sgd(trained), X[6:10])
         assert same(twin, trained)
 
+    @pytest.mark.parametrize("scale", ["auto", "learnable"])
+    def test_a_shallow_copy_takes_the_tiles_from_nobody(self, scale):
+        layer = rt.nn.AnalogLinear(6, 3, algorithm=rule(), scale=scale, seed=0)
+        optimizer, before = sgd(layer), layer.tiles.clone()
+        assert torch.equal(copy.copy(layer)(X[0]), layer(X[0]))
+        layer(X[0]).sum().backward()
+        optimizer.step()
+        assert not torch.equal(layer.tiles, before)
+
+    @pytest.mark.parametrize("scale", ["auto", "learnable"])
+    def test_copies_on_the_device_without_memory(self, scale):
+        layer = rt.nn.AnalogLinear(6, 3, algorithm=rule(), scale=scale, seed=0)
+        other = copy.deepcopy(copy.deepcopy(layer).to("meta")).to_empty(device="cpu")
+        other.load_state_dict(layer.state_dict())
+        for each in (layer, other):
+            each(X[0]).sum().backward()
+            sgd(each).step()
+        assert same(layer, other)
+
+    def test_a_state_of_a_scale_alone(self):
+        layer = rt.nn.AnalogLinear(6, 3, algorithm=rule(), scale="learnable", seed=0)
+        before = layer(X[0]).detach()
+        layer.load_state_dict({"scale": 2 * layer.scale.detach()}, strict=False)
+        torch.testing.assert_close(layer(X[0]).detach() - layer.bias, 2 * (before - layer.bias))
+        layer(X[0]).sum().backward()
+        sgd(layer).step()
+        fixed = rt.nn.AnalogLinear(6, 3, algorithm=rule(), seed=0)
+        fixed.load_state_dict({"scale": 2 * fixed.scale}, strict=False)
+        fixed(X[0]).sum().backward()
+        with pytest.raises(UpdateError, match="its tiles do not hold"):  # not with the old one
+            sgd(fixed).step()
+
 
 class TestTorchsTools:
+    @pytest.mark.parametrize("when", ["before", "after"])
+    @pytest.mark.parametrize("how", ["function", "object"])
+    def test_methods_that_another_library_replaced(self, how, when):
+        """Such as Accelerate's and Ray's, which wrap what torch has, before or after our import."""
+        code = f"""
+import functools, torch
+if {when == "after"}:
+    import resitile.nn.optimizer
+torchs, heard = torch.optim.Optimizer.state_dict, []
+@functools.wraps(torchs)
+def state_dict(self):
+    heard.append(self)
+    return torchs(self)
+class Bound:
+    def __get__(self, optimizer, cls):
+        return functools.partial(state_dict, optimizer)
+torch.optim.Optimizer.state_dict = state_dict if {how == "function"} else Bound()
+import resitile
+resitile.AnalogSGD([torch.nn.Parameter(torch.zeros(1))]).state_dict()
+assert len(heard) == 1
+"""
+        subprocess.run([sys.executable, "-c", code], check=True)
+
     def test_another_default_dtype(self):
         one = network()
         train(one, sgd(one), X[:4])
@@ -525,16 +582,18 @@ class TestTorchsTools:
         torch.testing.assert_close(averaged.module[1].weight.data, torch.stack(seen).mean(0))
         assert averaged(X[0]).shape == (4, 2)
 
+    @pytest.mark.parametrize("scale", ["auto", "learnable"])
     @pytest.mark.parametrize("kind", ["linear", "conv"])
-    def test_functional_call_with_other_weights_is_digital(self, kind):
+    def test_functional_call_with_other_weights_is_digital(self, kind, scale):
         layers = {"linear": nn.Linear(6, 5), "conv": nn.Conv2d(2, 3, (2, 3), padding=1, groups=1)}
         x = X[0] if kind == "linear" else X[:8].reshape(4, 2, 4, 6)
-        model = rt.convert(nn.Sequential(layers[kind]), rule())
+        model = rt.convert(nn.Sequential(layers[kind]), rule(), scale=scale)
         weights = {name: p.detach() / 2 for name, p in model.named_parameters()}
+        given = copy.deepcopy(weights)
         plain = rt.to_digital(model)
         found, expected = (
             torch.func.grad(lambda w, m=m: torch.func.functional_call(m, w, (x,)).sin().sum())(
-                weights
+                {name: weights[name] for name, _ in m.named_parameters()}
             )
             for m in (model, plain)
         )
@@ -542,6 +601,10 @@ class TestTorchsTools:
             assert gradient.any()
             torch.testing.assert_close(found[name], gradient)
         assert not model[0].tape.queue
+        torch.func.functional_call(model, weights, (x,))
+        assert all(torch.equal(weights[name], given[name]) for name in given)
+        copied = {name: copy.deepcopy(p) for name, p in model.named_parameters()}
+        torch.testing.assert_close(torch.func.functional_call(model, copied, (x,)), model(x))
         torch.func.functional_call(model, dict(model.named_parameters()), (x,)).sum().backward()
         assert len(model[0].tape.queue) == 1
 
@@ -616,6 +679,15 @@ class TestTorchsTools:
         counts = {event.key: event.count for event in profile.key_averages()}
         assert counts["Optimizer.step#AnalogSGD.step"] == 2
         assert counts["Optimizer.zero_grad#AnalogSGD.zero_grad"] == 2
+
+    @pytest.mark.parametrize("whose", ["optimizer", "model"])
+    def test_zero_grad_to_zeros_leaves_no_gradient_of_the_tiles(self, whose):
+        model = network()
+        optimizer = sgd(model)
+        (model(X[0]).sum() + model[1].weight.abs().sum()).backward()
+        (optimizer if whose == "optimizer" else model).zero_grad(set_to_none=False)
+        backward(model, X[0])
+        optimizer.step()
 
     @pytest.mark.parametrize("to_none", [True, False])
     def test_zero_grad(self, to_none):

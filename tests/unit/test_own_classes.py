@@ -1,6 +1,8 @@
 """Laws, algorithms and modules of the user's own: what cannot work is refused where it stands."""
 
+import copy
 import dataclasses
+import pickle
 import sys
 
 import numpy as np
@@ -9,6 +11,7 @@ import torch
 
 import resitile as rt
 from resitile import models
+from resitile.algorithms import SavedState
 from resitile.errors import ConfigError
 from tests.exact import SOFT
 
@@ -121,6 +124,7 @@ class TestState:
 
         init = {"n": start, "twice": np.zeros(1), "row": np.zeros(3)}
         saved = trained_by(step, init).state_dict()
+        assert not any(array.any() for array in init.values())  # which layers may share
         assert float(saved["state_n"]) == 3 and float(saved["state_twice"]) == 6
         assert saved["state_row"].tolist() == [0, 3, 3]
 
@@ -130,6 +134,7 @@ class TestState:
             (lambda s: s.__setitem__("m", 1), r"the state has no 'm', only \['n'\]: make every"),
             (lambda s: s.__setitem__("n", np.ones(2)), r"state\['n'\] holds int64 of the shape"),
             (lambda s: s.__setitem__("n", 0.5), "Cannot cast"),
+            (lambda s: s.__setitem__("n", 2**63), "cannot take this: .* too large"),
             (lambda s: s.update(n=1), "keeps the arrays that init made"),
             (lambda s: s.pop("n"), "keeps the arrays that init made"),
         ],
@@ -140,6 +145,13 @@ class TestState:
 
         with pytest.raises(ConfigError, match=message):
             trained_by(step, {"n": np.zeros(1, np.int64)}, steps=1)
+
+    @pytest.mark.parametrize("how", [copy.deepcopy, lambda s: pickle.loads(pickle.dumps(s))])
+    def test_copies_are_plain(self, how):
+        state = SavedState(n=np.ones(1))
+        other = how(state)
+        other["m"] = other["n"] + 1
+        assert type(other) is dict and (other["m"], state["n"]) == (2, 1)
 
     @pytest.mark.parametrize(
         ("init", "message"),

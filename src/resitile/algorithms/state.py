@@ -33,11 +33,15 @@ class SavedState(dict[str, np.ndarray]):
             return
         try:
             np.copyto(held, value, casting="same_kind")
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
                 f"state[{name!r}] holds {held.dtype} of the shape {held.shape}, as init made it, "
                 f"and cannot take this: {error}"
             ) from None
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles are plain: nothing of them is saved."""
+        return dict, (dict(self),)
 
     def _fixed(self, *_: Any, **__: Any) -> NoReturn:
         raise ConfigError("the state keeps the arrays that init made; write into them")

@@ -91,7 +91,8 @@ def cost(
     if any(text.partition("=")[0].strip() == "device_pulse_pj" for text in settings or []):
         raise ConfigError(
             "device_pulse_pj is the energy of a counted pulse, and formulas count no pulses: take "
-            "rt.nn.counted_cost(model, samples, primitives={'device_pulse_pj': ...}) after training"
+            "rt.nn.counted_cost(model, samples=..., primitives={'device_pulse_pj': ...}) after "
+            "training"
         )
     if configs:
         for option, given, instead in (

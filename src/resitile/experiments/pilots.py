@@ -270,6 +270,7 @@ def _fallen(tried: list[dict[str, Any]], limits: Limits, close: float) -> str | 
     """
     for row in tried:
         hoped = {**row, "accuracy": row["predicted_accuracy"]}
+        hoped["breaks"] = ["accuracy"] if hoped["accuracy"] < (limits.accuracy or 0) else []
         others = [other for other in tried if other is not row]
         if (
             hoped["accuracy"] > row["accuracy"] + _FALLEN

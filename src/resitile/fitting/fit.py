@@ -214,8 +214,8 @@ def warnings(fitted: Fitted) -> list[str]:
         for name in fitted.names
         for readings in [np.concatenate([t.readings for t in fitted.trains if t.device == name])]
     }
-    usual = float(np.median(list(moved.values())))
     for name, own in moved.items():
+        usual = float(np.median([of for other, of in moved.items() if other != name] or [own]))
         if own < _DEAD * usual:
             found.append(
                 f"device {name} moves by {own / usual:.0%} of what others do, and counts as much "

@@ -19,6 +19,8 @@ _LEAST_BOUND = 0.05  # on either side of w = 0
 _OUTLIERS = 0.003  # expected share of readings that mean nothing
 _CLOSE = 1e-7  # relative, of the likelihood per pulse, when the search ends
 _IMPOSSIBLE = 1e6  # the loss of numbers that a law cannot take
+_WIDE, _NARROW = 0.03, 1e-5  # what numbers are moved by for the curvature, at most and at least
+_FALL = 32.0  # of the log-likelihood that twice as much may make: eight standard errors
 _MOVE = math.sqrt(np.finfo(float).eps)  # relative, for slopes
 
 
@@ -151,21 +153,34 @@ class Response:
         """Standard error of the larger step, as a share of it; NaN if it cannot be told.
 
         From the curvature of the likelihood along the numbers that are not at a limit, over some
-        standard errors: where a weight meets a point of its response the likelihood has a kink.
+        standard errors: where a weight meets a point of its response the likelihood has a kink,
+        and far away, where readings look like outliers, it is flat.
         """
-        x, h = self._x, 0.03
-        free = [
-            k
-            for k, (least, most) in enumerate(self._limits)
-            if (least is None or x[k] > least + 2 * h) and (most is None or x[k] < most - 2 * h)
-        ]
-        which, moves = int(np.argmax(self.steps)), h * np.eye(x.size)
-
+        x, found = self._x, [self._width(k) for k in range(self._x.size)]
+        free = [k for k, h in enumerate(found) if h > 0]
+        which, moves = int(np.argmax(self.steps)), np.diag(found)
         if which not in free:
             return math.nan
         pairs = [(moves[i], moves[j]) for i in free for j in free]
         rows = [x + change for a, b in pairs for change in (a - b, b - a, a + b, -a - b)]
-        four = self._likelihoods(np.array(rows))[:, 0].reshape(len(free), len(free), 4)
-        curvature = four @ (1, 1, -1, -1)
-        variance = np.linalg.pinv(curvature / (4 * h * h))[free.index(which), free.index(which)]
+        losses = self._losses(np.array(rows))
+        if losses.max() >= _IMPOSSIBLE:
+            return math.nan
+        four = losses.reshape(len(free), len(free), 4) * self.readings.pulses
+        h = np.array(found)[free]
+        curvature = four @ (-1, -1, 1, 1) / (4 * np.outer(h, h))
+        variance = np.linalg.pinv(curvature)[free.index(which), free.index(which)]
         return math.sqrt(variance) if variance > 0 else math.nan
+
+    def _width(self, k: int) -> float:
+        """Over what number k is moved, up to some standard errors; 0 if it is at a limit."""
+        x, (least, most), h = self._x, self._limits[k], _WIDE
+        while True:
+            ends = [x[k] - 2 * h, x[k] + 2 * h]
+            inside = [(least is None or e > least) and (most is None or e < most) for e in ends]
+            rows = np.tile(x, (3, 1))
+            rows[1:, k] = np.where(inside, ends, x[k])
+            losses = self._losses(rows) * self.readings.pulses
+            if losses.max() - losses[0] <= _FALL or h < _NARROW:
+                return h if all(inside) else 0.0
+            h /= 2

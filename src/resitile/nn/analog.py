@@ -13,7 +13,7 @@ from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.faults import check_crosspoints, check_replaced
 from resitile.nn.saved import PREFIX, check_state, check_weight, composite_of, fingerprint
-from resitile.nn.scale import check_seed, matrix_shape, output_scale
+from resitile.nn.scale import check_seed, matrix_shape, output_scale, scale_value
 from resitile.nn.tape import AnalogWeight, Tape
 from resitile.tiles import Composite, Programmed, Vectors, program
 
@@ -79,7 +79,7 @@ class AnalogModule(nn.Module):
         self.register_buffer("wear", None)
         self.register_buffer("seeds", torch.tensor([seed, stream(seed, 1)]))
         for name, array in first_state(algorithm, (d_out, d_in)).items():
-            self.register_buffer(PREFIX + name, torch.from_numpy(array))
+            self.register_buffer(PREFIX + name, torch.from_numpy(array.copy()))
         self.register_buffer("fingerprint", fingerprint(algorithm))
         self._fresh()
         self.program(start)
@@ -88,8 +88,8 @@ class AnalogModule(nn.Module):
         """Start a tape, as in a new object or process."""
         if not isinstance(self.weight, AnalogWeight):  # unpickled: torch restores the base class
             self.weight = AnalogWeight(self.weight.detach(), self.weight.requires_grad)
-        self.tape = Tape(self.weight._version, float(self.scale.detach()))
-        self.weight.layer = self
+        self.tape = Tape(self.weight._version, scale_value(self.scale))
+        self.weight.layer = getattr(self.weight, "layer", self)  # a shallow copy takes it from none
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -263,7 +263,8 @@ class AnalogModule(nn.Module):
             self.count_wear()
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
         self._moved()
-        self.tape.scale = float(self.scale.detach())
+        if prefix + "weight" in state_dict or "scale" in self._buffers:  # else: follow_scale
+            self.tape.scale = scale_value(self.scale)
 
     def _save_to_state_dict(self, *args: Any, **kwargs: Any) -> None:
         self._settle()
@@ -285,13 +286,13 @@ class AnalogModule(nn.Module):
     def _moved(self) -> None:
         """The tensors were replaced or filled from outside: what was recorded is void."""
         self.tape.queue.clear()
-        self.tape.views = None
-        self.tape.version = self.weight._version
+        self.tape.views, self.tape.version = None, self.weight._version
+        self.weight.__class__ = AnalogWeight  # some moves put torch's own class in its place
         self.weight.layer = self
 
     def extra_repr(self) -> str:
         """Torch's text plus the algorithm and the scale."""
-        return f"{super().extra_repr()}, scale={float(self.scale.detach()):.4g}, {self.algorithm!r}"
+        return f"{super().extra_repr()}, scale={scale_value(self.scale):.4g}, {self.algorithm!r}"
 
 
 def analog_layers(model: nn.Module) -> dict[str, AnalogModule]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from itertools import count
 from typing import Any
 
 import torch
@@ -74,9 +75,10 @@ def convert(
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
     _refuse(model, chosen)
     # All new layers are made before the first is put in place: an error leaves the model whole.
+    there = [int(layer.seeds[0]) for layer in analog_layers(model).values()]
+    seeds = (own for k in count(len(there)) if (own := stream(seed, k)) not in there)
     made = {
-        name: _analog(layer, algorithm, scale, io, stream(seed, k))
-        for k, (name, layer) in enumerate(chosen.items(), len(analog_layers(model)))
+        name: _analog(layer, algorithm, scale, io, next(seeds)) for name, layer in chosen.items()
     }
     if wear:
         for layer in made.values():

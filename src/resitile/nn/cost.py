@@ -122,7 +122,13 @@ def crossbars(
     """
     layers = _layers(model, digital)
     if sample is not None and not isinstance(sample, Tensor):
-        sample = torch.zeros(1, *sample)
+        try:
+            sample = torch.zeros(1, *sample)
+        except (TypeError, RuntimeError):
+            raise ConfigError(
+                "sample must be an input with a batch axis, as a tensor, or the shape of one "
+                f"without it, such as (1, 28, 28); got {sample!r}"
+            ) from None
     vectors = dict.fromkeys(layers, 1.0) if sample is None else _vectors(model, layers, sample)
     found = {}
     for k, (name, module) in enumerate(layers.items()):

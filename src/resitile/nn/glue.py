@@ -39,7 +39,8 @@ def finish(
     if torch.is_autocast_enabled(place):
         with torch.autocast(place, enabled=False):
             return finish(layer, x, product, plain)
-    if type(weight) is not AnalogWeight or weight.layer is not layer:
+    own = type(weight) is AnalogWeight and getattr(weight, "layer", None) is layer
+    if not own:
         product = _without_layer(plain)
     if kind is torch.float32 and "scale" not in parameters:  # the usual case
         return product(x, weight, bias, layer)
@@ -52,7 +53,8 @@ def finish(
     if "scale" not in parameters or not layer.scale.requires_grad:
         y = product(x, weight, bias, layer)
     else:
-        layer.follow_scale()
+        if own:  # another weight has its scale in it, and nothing is written into it
+            layer.follow_scale()
         y = product(x, weight, None, layer) * (layer.scale / layer.scale.detach())
         if bias is not None:
             y = y + bias.view(-1, *[1] * layer.spatial)

@@ -26,6 +26,7 @@ def install() -> None:
         plain_zero_grad(self, set_to_none)
         for layer in analog_layers(self).values():
             layer.tape.clear()
+            layer.weight.grad = None  # zeros would look like a gradient
 
     @functools.wraps(plain_load)
     def load_state_dict(

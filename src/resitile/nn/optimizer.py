@@ -48,12 +48,13 @@ def _plain_where_nobody_listens(step: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _BARE: dict[Any, Callable[..., Any]] = {
-    method: inspect.unwrap(method)
+    method: method.__wrapped__  # type: ignore[union-attr]
     for method in (
         torch.optim.Optimizer.add_param_group,
         torch.optim.Optimizer.state_dict,
         torch.optim.Optimizer.load_state_dict,
     )
+    if getattr(method, "__globals__", {}).get("__name__") == "torch._compile"  # torch's own wrapper
 }
 
 
@@ -63,7 +64,7 @@ def _light(method: Any) -> Callable[..., Any]:
     Torch wraps these methods to hide them from the compiler, and the wrapper imports it: a second
     of every start.
     """
-    bare = _BARE.get(method.__func__)  # none where somebody replaced the method since
+    bare = _BARE.get(getattr(method, "__func__", None))  # none where somebody replaced the method
     if bare is None or "torch._dynamo" in sys.modules:
         return method  # type: ignore[no-any-return]
     return functools.partial(bare, method.__self__)
@@ -179,7 +180,8 @@ class AnalogSGD(torch.optim.SGD):
             for parameter in group["params"]:
                 if type(parameter) is AnalogWeight:
                     _layer_of(parameter).discard()
-                if plain:
+                    parameter.grad = None  # zeros would look like a gradient
+                elif plain:
                     parameter.grad = None
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from resitile.devices import Device
 from resitile.errors import ConfigError
@@ -38,6 +38,11 @@ def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[floa
     if not 0 < value < math.inf:
         raise ConfigError(f"scale must be a number above 0, got {value}")
     return value, learn
+
+
+def scale_value(scale: Tensor) -> float:
+    """The number in an output scale; NaN on torch's device "meta", where tensors hold none."""
+    return math.nan if scale.is_meta else float(scale.detach())
 
 
 def check_seed(seed: object) -> None:

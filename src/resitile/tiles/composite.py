@@ -115,6 +115,7 @@ class Composite:
                 line; the result is the same to the bit.
         """
         requests.check_request(n, len(self.tiles), lr)
+        requests.check_vectors(batch, self.w.shape)
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
@@ -182,8 +183,9 @@ class Composite:
         requests.check_tile(n, len(self.tiles))
         if not 0 <= column < self.w.shape[1]:
             requests.column_numbers([column], self.w.shape[1])
+        found = np.ascontiguousarray(self.w[:, column, n])
         self.transfers[n] += 1
-        return np.ascontiguousarray(self.w[:, column, n])
+        return found
 
     def read_sum(self, first: int, last: int, columns: np.ndarray) -> np.ndarray:
         """The sum of tiles first to last - 1 in some columns, (len(columns), d_out).

@@ -1,5 +1,6 @@
 """What the verbs of a composite refuse: kernels check nothing, and would write past the arrays."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels import transfer
 from resitile.kernels.law import sources
+from resitile.tiles.vectors import Vectors
 
 
 def check_tile(n: int, count: int) -> None:
@@ -28,6 +30,21 @@ def check_request(n: int, count: int, lr: float) -> None:
     check_tile(n, count)
     if not 0 <= lr < np.inf:
         raise ConfigError(f"lr must be a number of at least 0, got {lr!r}; turn the change's sign")
+
+
+def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
+    """Refuse vectors that would lie beyond the rows or columns of tiles of a shape.
+
+    Raises:
+        ConfigError: says what was given and what fits.
+    """
+    for v in batch:
+        rows = v.d.shape[1]
+        if v.offset.size != shape[1] or not 0 <= v.row0 <= shape[0] - rows or len(v.x) != len(v.d):
+            raise ConfigError(
+                f"vectors of {len(v.x)} x {v.offset.size} on columns and {len(v.d)} x {rows} on "
+                f"rows from {v.row0} do not fit tiles of (d_out, d_in) = {tuple(shape[:2])}"
+            )
 
 
 def check_tiles(first: int, last: int, count: int) -> None:
