@@ -1,6 +1,7 @@
 """Analog layers against torch's own, the patches they record, and conversion."""
 
 import copy
+import math
 
 import numpy as np
 import pytest
@@ -267,6 +268,17 @@ class TestScale:
         expected = layer.scale.detach() * torch.einsum("n,nij->ij", gamma, layer.tiles)
         torch.testing.assert_close(layer.weight.data, expected, rtol=1e-6, atol=1e-7)
         torch.testing.assert_close(other.weight.data, expected, rtol=1e-6, atol=1e-7)
+
+    @pytest.mark.parametrize("value", [math.nan, -1.0])
+    def test_a_scale_that_diverged_can_be_looked_at(self, value):
+        layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)
+        with torch.no_grad():
+            layer.scale.fill_(value)
+        saved = layer.state_dict()["scale"]
+        torch.testing.assert_close(saved, torch.tensor(value), equal_nan=True)
+        torch.testing.assert_close(copy.deepcopy(layer).scale.detach(), saved, equal_nan=True)
+        with pytest.raises(UpdateError, match="must stay above 0"):
+            layer(torch.ones(1, 6))
 
     def test_a_layer_with_a_learnt_scale_can_be_printed(self):
         layer = AnalogLinear(6, 3, algorithm=FOUR, scale="learnable", seed=0)

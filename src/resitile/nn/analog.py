@@ -207,8 +207,8 @@ class AnalogModule(nn.Module):
             self.algorithm.compose(composite, state)
 
     def _settle(self) -> None:
-        """Bring the weight up to a learnt scale before it is read off, to be saved or copied."""
-        if self.crosspoints.device.type == "cpu":
+        """Bring the weight up to a learnt scale before it is read off; one that diverged stays."""
+        if self.crosspoints.device.type == "cpu" and 0 < scale_value(self.scale) < math.inf:
             self.follow_scale()
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
