@@ -153,6 +153,13 @@ class TestState:
         other["m"] = other["n"] + 1
         assert type(other) is dict and (other["m"], state["n"]) == (2, 1)
 
+    def test_rows_are_not_repeated(self):
+        state = rt.algorithms.SavedState({"m": np.zeros((2, 3))})
+        state["m"] = 0.5
+        with pytest.raises(ConfigError, match=r"shape \(2, 3\), .* its shape is \(3,\)"):
+            state["m"] = np.ones(3)
+        assert (state["m"] == 0.5).all()
+
     @pytest.mark.parametrize(
         ("init", "message"),
         [

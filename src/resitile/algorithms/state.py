@@ -32,6 +32,8 @@ class SavedState(dict[str, np.ndarray]):
         if value is held:  # as after state[name] += 1
             return
         try:
+            if np.shape(value) not in ((), held.shape):  # numpy would repeat a row
+                raise ValueError(f"its shape is {np.shape(value)}")
             np.copyto(held, value, casting="same_kind")
         except (TypeError, ValueError, OverflowError) as error:
             raise ConfigError(
