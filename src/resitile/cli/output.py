@@ -77,7 +77,7 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
 
 def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     """A comparison as a table, JSON, CSV or LaTeX."""
-    from resitile.reports.comparison import as_csv, as_latex, columns, shown
+    from resitile.reports.comparison import as_csv, as_latex, columns_to_read, shown
 
     if form == "json":
         print_json(lines)
@@ -86,9 +86,7 @@ def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     elif form == "latex":
         say(as_latex(lines), end="")
     else:
-        shown_columns = dict(columns(lines))
-        if all(line["n"] == 1 for line in lines):
-            shown_columns.pop("n", None)
+        shown_columns = dict(columns_to_read(lines))
         rows = [[shown(line, key) for key in shown_columns] for line in lines]
         expendable = [shown_columns[key] for key in _EXPENDABLE if key in shown_columns]
         print_table(list(shown_columns.values()), rows, expendable=expendable)

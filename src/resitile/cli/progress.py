@@ -58,11 +58,8 @@ class PlainLines(Observer):
 
     def start(self, config: Config, epochs: int, steps_per_epoch: int, position: Position) -> None:
         """Say what begins."""
-        self._title, self._epochs, self._done = (
-            _title(config.title, config.seed),
-            epochs,
-            position.steps,
-        )
+        self._title = _title(config.title, config.seed)
+        self._epochs, self._done = epochs, position.steps
         self._per_epoch, self._began = steps_per_epoch, time.monotonic()
         where = f", from step {position.steps}" if position.steps else ""
         self._say(f"{self._title}: {epochs} epochs of {steps_per_epoch} steps{where}")

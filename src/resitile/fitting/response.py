@@ -130,7 +130,7 @@ class Response:
     def _likelihoods(self, trials: np.ndarray) -> np.ndarray:
         """(trials, 2): log-likelihood and surprises for every row of numbers to be fitted."""
         r, found = self.readings, np.empty((len(trials), 2))
-        numbers = np.ascontiguousarray(trials, dtype=np.float64).copy()
+        numbers = np.array(trials, dtype=np.float64, order="C")
         numbers[:, :4] = np.exp(trials[:, :4])
         numbers[:, 4:6] = self.ranges * (1 + trials[:, 4:6])
         likelihoods(

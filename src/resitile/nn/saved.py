@@ -109,18 +109,15 @@ def check_contents(
 def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -> None:
     """Refuse tiles beyond their devices' bounds, and a weight that is not that of the tiles."""
     crosspoints, scale = state["crosspoints"].contiguous(), float(state["scale"])
-    weight = state["weight"].contiguous()
     rest = {k.removeprefix(PREFIX): t.numpy() for k, t in state.items() if k.startswith(PREFIX)}
-    again = torch.empty_like(weight)
     composite = composite_of(
-        algorithm, crosspoints, again, scale, state["seeds"], state["counts"], None
-    )
-    reach = 0.0
+        algorithm, crosspoints, state["weight"].contiguous(), scale, state["seeds"],
+        state["counts"], None,
+    )  # fmt: skip
     for n, tile in enumerate(composite.tiles):
         bounds = tile.crosspoints(crosspoints.shape[:2])
         low, high = (torch.from_numpy(bounds[key]) for key in ("w_min", "w_max"))
         room = _ROUNDING * (tile.device.w_max - tile.device.w_min)
-        reach += abs(float(composite.coefficients[n])) * (tile.device.w_max - tile.device.w_min)
         held = crosspoints[..., n]
         beyond = int((~((held >= low - room) & (held <= high + room))).sum())
         if beyond:
@@ -128,9 +125,7 @@ def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -
                 f"the state of layer {name!r} has {beyond} devices of tile {n} outside of their "
                 "own bounds: it is damaged or was edited"
             )
-    algorithm.compose(composite, rest)
-    error = float((again - weight).abs().max()) if weight.numel() else 0.0
-    if not error <= _ROUNDING * reach:
+    if error := _mismatch(composite, rest, algorithm):
         raise CheckpointError(
             f"the state of layer {name!r} has a weight that its tiles do not hold (off by "
             f"{error:.3g}), as of averaged or edited weights; write such a weight with "
@@ -138,21 +133,26 @@ def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -
         )
 
 
+def _mismatch(composite: Composite, state: dict[str, np.ndarray], algorithm: Algorithm) -> float:
+    """How far the weight is from what the tiles hold, 0 within rounding; it stays as it is."""
+    found = composite.weight.copy()
+    algorithm.compose(composite, state)
+    error = float(np.abs(composite.weight - found).max(initial=0))
+    composite.weight[...] = found
+    parts = zip(composite.coefficients, composite.tiles, strict=True)
+    reach = sum(abs(float(c)) * (tile.device.w_max - tile.device.w_min) for c, tile in parts)
+    return 0.0 if error <= _ROUNDING * reach else error  # NaN stays NaN
+
+
 def check_weight(composite: Composite, state: dict[str, np.ndarray], algorithm: Algorithm) -> None:
     """Refuse a weight that was replaced (`weight.data = ...`) by one that its tiles do not hold.
 
-    Torch counts no write of that kind. The weight itself stays as it is, to the bit.
+    Torch counts no write of that kind.
 
     Raises:
         UpdateError: if it was.
     """
-    found = composite.weight.copy()
-    algorithm.compose(composite, state)
-    error = np.abs(composite.weight - found).max(initial=0)
-    composite.weight[...] = found
-    parts = zip(composite.coefficients, composite.tiles, strict=True)
-    reach = sum(abs(float(c)) * (tile.device.w_max - tile.device.w_min) for c, tile in parts)
-    if not error <= _ROUNDING * reach:
+    if error := _mismatch(composite, state, algorithm):
         raise UpdateError(
             f"the weight of an analog layer was replaced by one that its tiles do not hold (off by "
             f"{error:.3g}), as weight.data = ... and vector_to_parameters do; write it with "

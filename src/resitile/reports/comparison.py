@@ -105,6 +105,12 @@ def columns(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
     return [(key, title) for key, title in _COLUMNS if any(li.get(key) is not None for li in lines)]
 
 
+def columns_to_read(lines: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """`columns` for people: without that of seeds where every line has one."""
+    several = any(line["n"] > 1 for line in lines)
+    return [(key, title) for key, title in columns(lines) if key != "n" or several]
+
+
 def shown(line: dict[str, Any], key: str) -> str:
     """A cell as people read it; accuracies in percent, with their interval."""
     value = line.get(key)

@@ -34,11 +34,7 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
     runs = read_runs(run_dirs)
     rows = [row(run) for run in runs]
     lines = comparison.groups(rows)
-    columns = [
-        (key, title)
-        for key, title in comparison.columns(lines)
-        if key != "n" or len(lines) < len(rows)  # one seed a line needs no column to say so
-    ]
+    columns = comparison.columns_to_read(lines)
     first = next((run.summary for run in runs if run.summary), None)
     data = (first or {}).get("data") or runs[0].config.get("data", {}).get("name", "?")
     model = runs[0].config.get("model", {}).get("name", "?")
