@@ -61,6 +61,33 @@ def test_every_point_gets_its_settings(tmp_path: Path) -> None:
     assert len({config.name for *_, config in found.runs}) == 8
 
 
+NAMED = """
+[device]
+name = "soft_bounds"
+states = 4
+[algorithm]
+name = "cascaded_residual_learning"
+weight_tiles = 1
+[sweep]
+axis = "changed:"
+x = ["nothing at all, as it is written above", "two levels, of which the second has three"]
+set = { "algorithm.levels" = [[3, 3], [2, 3]] }
+"""
+
+
+def test_points_may_be_names_and_settings_lists(tmp_path: Path) -> None:
+    """Without series a run is called by its point; names have no line between them."""
+    found = load(tmp_path, RUN.replace('[algorithm]\nname = "digital"\n', "") + NAMED)
+    configs = [config for *_, config in found.runs]
+    assert [config.rule().levels for config in configs] == [(3, 3), (2, 3)]
+    assert configs[1].label == "changed: two levels, of which the second has three"
+    keys = {"data": "some-set", "train_size": 42, "epochs": 1}
+    summaries = [{"test_accuracy": n / 10, "val_accuracy": n / 20, **keys} for n in (0, 1)]
+    (axes,) = sweep_figure(sweep.collect(found, summaries)).axes
+    assert [line.get_linestyle() for line in axes.lines] == ["None"]
+    assert {label.get_rotation() for label in axes.get_xticklabels()} == {35}
+
+
 def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
     found = load(tmp_path)
     keys = {"data": "some-set", "train_size": 42, "epochs": 1}

@@ -10,7 +10,7 @@ import torch
 import resitile as rt
 from resitile.errors import ConfigError, UpdateError
 from resitile.nn import AnalogConv2d, AnalogLinear
-from resitile.tiles import Composite, Tile, rows
+from resitile.tiles import Composite, PulseTrain, Tile, rows
 from tests.helpers import assert_mean
 
 
@@ -224,6 +224,7 @@ LOW = [dataclasses.replace(BATCH[0], row0=1)]
         ("pulse", (0, WIDE, 0.5), "2 x 6 on columns"),
         ("pulse", (0, LONG, 0.5), "1 x 5 on columns and 2 x 3"),
         ("pulse", (0, LOW, 0.5), "on rows from 1"),
+        ("pulse", (0, BATCH, 0.5, PulseTrain(), "dens"), 'path must be "auto", "event" or "dense"'),
     ],
 )
 def test_impossible_requests_are_refused_and_nothing_is_changed(verb, arguments, message):

@@ -17,6 +17,7 @@ from resitile.experiments.search import Value
 from resitile.experiments.tables import Table, explain
 
 _ONLY = "resitile"  # label of the line of a sweep without series
+_Setting = Value | list[Value]  # some settings are lists: levels
 
 
 def _check_set(settings: dict[str, Any]) -> None:
@@ -33,7 +34,7 @@ class Series(Table):
     """One line of the picture: its name and the settings that all its runs share."""
 
     label: str
-    set: dict[str, Value] = Field(default_factory=dict)
+    set: dict[str, _Setting] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _allowed(self) -> "Series":
@@ -71,7 +72,7 @@ class Axis(Table):
 
     axis: str
     x: list[int | float | str] = Field(min_length=1)
-    set: dict[str, list[Value]]
+    set: dict[str, list[_Setting]]
     series: list[Series] = Field(default_factory=list)
     seeds: list[int] | None = Field(None, min_length=1)
     log: bool = False
@@ -185,7 +186,8 @@ def _run(
     if seed is not None:
         own["seed"] = seed
     own["name"] = f"{s}-{k}-seed{own.get('seed', 0)}"
-    own["label"] = f"{series.label}, {axis.axis} {axis.x[k]}"
+    line = f"{series.label}, " if axis.series else ""
+    own["label"] = f"{line}{axis.axis} {axis.x[k]}"
     return configs.parse(own, str(path))
 
 

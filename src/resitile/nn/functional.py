@@ -9,6 +9,7 @@ from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.tape import as_array
 from resitile.tiles import Composite, PulseTrain, Tile, rows
+from resitile.tiles.requests import check_path
 
 
 def pulsed_update(
@@ -54,8 +55,7 @@ def pulsed_update(
         )
     if not 0 <= lr < float("inf"):
         raise ConfigError(f"lr must be a number of at least 0, got {lr}")
-    if path not in ("auto", "event", "dense"):
-        raise ConfigError(f'path must be "auto", "event" or "dense", got {path!r}')
+    check_path(path)
     for name, value in (("seed", seed), ("device_seed", device_seed)):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
             raise ConfigError(f"{name} must be a whole number in [0, 2**62), got {value!r}")

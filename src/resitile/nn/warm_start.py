@@ -22,7 +22,8 @@ class WarmStart:
     whole number instead ends every stage after so many calls.
 
     Args:
-        model: a model whose analog layers train by ResidualLearning with equal tiles.
+        model: a model with analog layers that train by ResidualLearning, all with equally many
+            tiles; layers of other algorithms train as they would without.
         stage: "plateau", or calls of `step` per stage, at least 1.
         transfer_every: mini-batches between transfers in these stages.
         transfer_lr: their step; None takes that of transfers out of the finest tile.

@@ -9,9 +9,13 @@ from matplotlib.ticker import NullLocator, PercentFormatter
 from resitile._pictures import write_figure
 from resitile.reports.figures import COLOURS, plain
 
+_WIDTH = 70  # characters that fit below the axis side by side
+
 
 def sweep_figure(record: dict[str, Any]) -> Figure:
     """Test accuracy against the axis: mean over seeds, every seed as a dot, published lines dashed.
+
+    Between points whose places are names there are no lines.
 
     Args:
         record: what `resitile.experiments.sweep.collect` returns.
@@ -28,7 +32,11 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
         colour = COLOURS[number % len(COLOURS)]
         at = [place[x] for x in record["x"]]
         mean = [sum(values) / len(values) for values in line["test"]]
-        axes.plot(at, mean, color=colour, marker="o", markersize=4.5, label=plain(line["label"]))
+        link = "" if named else "-"  # between names there is nothing
+        axes.plot(
+            at, mean, linestyle=link, color=colour, marker="o", markersize=4.5,
+            label=plain(line["label"]),
+        )  # fmt: skip
         for x, values in zip(at, line["test"], strict=True):
             if len(values) > 1:
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.45)
@@ -36,8 +44,9 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
         at = [place[x] for x in line["x"]]
         colour = COLOURS[number % len(COLOURS)]
         axes.plot(
-            at, [y / 100 for y in line["y"]], color=colour, linestyle="--", marker="s",
-            markersize=4, alpha=0.55, label=plain(f"{line['label']} ({line['source']})"),
+            at, [y / 100 for y in line["y"]], color=colour, linestyle="" if named else "--",
+            marker="s", markersize=4, alpha=0.55,
+            label=plain(f"{line['label']} ({line['source']})"),
         )  # fmt: skip
     axes.set(xlabel=plain(record["axis"]), ylabel="test accuracy", ylim=(0, 1))
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
@@ -45,6 +54,10 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xticks([place[x] for x in ticks], [plain(x) for x in ticks])
+    if sum(len(str(x)) for x in ticks) > _WIDTH:
+        axes.tick_params("x", rotation=35)
+        for name in axes.get_xticklabels():
+            name.set(horizontalalignment="right", rotation_mode="anchor")
     images = f"{record['train_size']:,} training images of {record['data']}"
     axes.set_title(plain(f"{record['title']}: {images}, {record['epochs']} epochs"), fontsize=9)
     axes.grid(alpha=0.25)

@@ -28,8 +28,8 @@ _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
 class Composite:
     """A weight matrix held by tiles; all verbs act on the arrays that it is given.
 
-    Before anything is changed they raise ConfigError for tiles, columns, shapes and steps that
-    cannot be, and UpdateError for changes that are not finite.
+    Before anything is changed they raise ConfigError for what cannot be, such as a tile or shape,
+    and UpdateError for changes that are not finite.
 
     Args:
         tiles: the crossbars, coarsest first.
@@ -116,6 +116,7 @@ class Composite:
         """
         requests.check_request(n, len(self.tiles), lr)
         requests.check_vectors(batch, self.w.shape)
+        requests.check_path(path)
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size

@@ -32,6 +32,16 @@ def check_request(n: int, count: int, lr: float) -> None:
         raise ConfigError(f"lr must be a number of at least 0, got {lr!r}; turn the change's sign")
 
 
+def check_path(path: str) -> None:
+    """Refuse a word that is no path of an update.
+
+    Raises:
+        ConfigError: says which there are.
+    """
+    if path not in ("auto", "event", "dense"):
+        raise ConfigError(f'path must be "auto", "event" or "dense", got {path!r}')
+
+
 def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
     """Refuse vectors that would lie beyond the rows or columns of tiles of a shape.
 
