@@ -102,7 +102,7 @@ def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
     lines = {line.get_label(): line for line in axes.lines}
     assert lines["momentum"].get_ydata() == pytest.approx([0.45, 0.65])
     assert lines["They (Fig. 1)"].get_ydata() == pytest.approx([0.5, 0.6])
-    assert "42 training images of some-set, 1 epochs" in axes.get_title()
+    assert "42 training images of some-set, 1 epochs, 2 seeds" in axes.get_title()
 
 
 def drawn(found: sweep.Sweep) -> Figure:

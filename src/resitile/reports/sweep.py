@@ -15,7 +15,8 @@ _WIDTH = 70  # characters that fit below the axis side by side
 def sweep_figure(record: dict[str, Any]) -> Figure:
     """Test accuracy against the axis: mean over seeds, every seed as a dot, published lines dashed.
 
-    Between points whose places are names there are no lines.
+    Between points whose places are names there are no lines; their accuracies are written beside
+    them, and the axis begins near the lowest.
 
     Args:
         record: what `resitile.experiments.sweep.collect` returns.
@@ -37,6 +38,12 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
             at, mean, linestyle=link, color=colour, marker="o", markersize=4.5,
             label=plain(line["label"]),
         )  # fmt: skip
+        for x, y in zip(at, mean, strict=True):
+            if named:
+                axes.annotate(
+                    f"{100 * y:.1f}", (x, y), (0, 5), textcoords="offset points", ha="center",
+                    color=colour, fontsize=8,
+                )  # fmt: skip
         for x, values in zip(at, line["test"], strict=True):
             if len(values) > 1:
                 axes.plot([x] * len(values), values, ".", color=colour, alpha=0.45)
@@ -48,7 +55,10 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
             marker="s", markersize=4, alpha=0.55,
             label=plain(f"{line['label']} ({line['source']})"),
         )  # fmt: skip
-    axes.set(xlabel=plain(record["axis"]), ylabel="test accuracy", ylim=(0, 1))
+    lowest = min(min(line.get_ydata()) for line in axes.lines)
+    highest = max(max(line.get_ydata()) for line in axes.lines)
+    span = (lowest - 0.03, min(highest + 0.03, 1)) if named else (0, 1)
+    axes.set(xlabel=plain(record["axis"]), ylabel="test accuracy", ylim=span)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     if record["log"]:
         axes.set_xscale("log")
@@ -59,11 +69,20 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
         for name in axes.get_xticklabels():
             name.set(horizontalalignment="right", rotation_mode="anchor")
     images = f"{record['train_size']:,} training images of {record['data']}"
-    axes.set_title(plain(f"{record['title']}: {images}, {record['epochs']} epochs"), fontsize=9)
+    axes.set_title(
+        plain(f"{record['title']}\n{images}, {record['epochs']} epochs, {_seeds(record)}"),
+        fontsize=9,
+    )
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
+    if len(record["series"]) + len(record["published"]) > 1:
+        figure.legend(loc="outside lower center", ncols=1, frameon=False, fontsize=8)
     return figure
+
+
+def _seeds(record: dict[str, Any]) -> str:
+    count = len(record["series"][0]["test"][0])
+    return f"{count} seeds" if count > 1 else "one seed"
 
 
 def write_sweep(record: dict[str, Any], folder: Path) -> Path:
