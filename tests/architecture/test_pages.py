@@ -31,6 +31,18 @@ def test_the_tables_of_the_configuration_are_those_of_the_code():
         assert words in made
 
 
+def test_the_tables_of_results_are_those_of_their_records():
+    gates = runpy.run_path(str(ROOT / "scripts" / "collect_gates.py"))
+    text = gates["PAGE"].read_text(encoding="utf-8")
+    assert gates["page"](text) == text, "python scripts/collect_gates.py writes them anew"
+    assert "| (3, 3, 3) | 3 | 0.1 |" in text
+    table1 = runpy.run_path(str(ROOT / "scripts" / "collect_table1.py"))
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    written = text.split(table1["BEGIN"])[1].split(table1["END"])[0].strip()
+    assert table1["block"]() == written, "python scripts/collect_table1.py writes it anew"
+    assert "| Cascaded MT-RL, 16 tiles |" in written
+
+
 def test_the_example_of_a_configuration_is_one(tmp_path):
     (text,) = blocks("configuration.md", "toml")
     (tmp_path / "example.toml").write_text(text)
