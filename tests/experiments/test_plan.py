@@ -197,10 +197,16 @@ def test_steps_follow_the_mini_batch_and_the_epoch() -> None:
     for batch, rate in digital.items():
         question = Question({"name": "soft_bounds"}, {"batch_size": batch}, "lenet5", 1)
         assert question.digital.lr == pytest.approx(rate)
-    middle, huge = choices(DEVICE, 32, 100), choices(DEVICE, 256, 100)
-    kept = {c.kind for c, d in zip(middle, huge, strict=True) if c.lr == d.lr}
-    assert kept >= {"mixed_precision", "tiki_taka_v2"}  # larger ones diverge
-    assert not kept & {"single_tile", "residual_learning"}
+    sizes = (16, 32, 64, 128, 512)
+    rates = {
+        kind: [next(c.lr for c in choices(DEVICE, n, 100) if c.kind == kind) for n in sizes]
+        for kind in ("mixed_precision", "tiki_taka_v2", "single_tile")
+    }
+    assert rates["mixed_precision"] == pytest.approx(  # larger ones diverge
+        [rates["mixed_precision"][0] * 2**k for k in (0, 0.5, 1, 1.5, 1.5)]
+    )
+    assert rates["tiki_taka_v2"] == pytest.approx([0.2, 0.4, 0.4, 0.4, 0.4])
+    assert rates["single_tile"][-1] == pytest.approx(32 * rates["single_tile"][0])
     short = {c.kind: c for c in choices(DEVICE, 16, 100)}  # a rule decides at every step at most
     assert short["gated_residual_learning"].lr == 1.0
     assert short["cascaded_residual_learning"].algorithm["pass_steps"] == 1.0

@@ -190,7 +190,7 @@ class TestDecisions:
     ],
 )
 def test_noise_passes_the_gates_as_documented(gradient_tiles, share, first, second):
-    """Through the layer, default spread: the shares of docs/method.md."""
+    """Through the layer, default spread: the shares of docs/gates.md."""
     layer = layer_of(
         40, 40, rt.devices.SoftBounds(states=4), weight_tiles=1, levels=(3, 3), stage_steps=10**9,
         gradient_tiles=gradient_tiles,

@@ -69,13 +69,13 @@ class CascadedResidualLearning(
             tiles had long been pulsed at random by half a device at a time. It falls with the
             learning rate, as a share of the largest so far (so a rising one changes nothing): for
             tiles only the course of the rate matters. What really passes is more at the first level
-            and far less after it: docs/method.md.
+            and far less after it: docs/gates.md.
         stage_steps: mini-batches for which each tile of the weight but the last is trained. With
             one weight tile it has no meaning, and nor has gamma.
         gradient_tiles: the last tiles, of which each takes the gradients of one pass in turn, and
             whose sum is read, at least 1. Three remember three times as many gradients, for no
             read and no pulse of a gradient more. Reads that follow each other then have much in
-            common, so the gates open more often, to noise as well (docs/method.md): the weight
+            common, so the gates open more often, to noise as well (docs/gates.md): the weight
             moves about twice as often, and as often in the right direction as before.
         chop: passes after which the first level and the gradient tiles change the sign with which
             they store, level l (from 0) after chop * passes**(2 l); 0 is never. Devices that hold

@@ -53,7 +53,7 @@ class GatedResidualLearning(Algorithm, name="gated_residual_learning", title="ga
         alarm: share of decisions that noise alone would let pass the gate, in (0, 1), if pulses
             were independent; sets the gate from the evidence tiles' number and states. Trains of
             several pulses, spread between bounds and passes that overlap make it more:
-            docs/method.md. The gate is that of soft bounds; other laws need trying.
+            docs/gates.md. The gate is that of soft bounds; other laws need trying.
         stage_steps: mini-batches for which each tile of the weight but the last is trained. With
             one weight tile it has no meaning, and nor has gamma.
 

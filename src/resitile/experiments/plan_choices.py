@@ -16,7 +16,7 @@ _DECISIONS = 10  # about a device, in an epoch: what was tuned on full data and 
 _STAGE = 3  # epochs for which a gated tile of the weight is trained before the next
 _TT_V2_STEPS = 3375  # mini-batches of an epoch for which its buffer was tuned
 _RATE = "-x"  # between a method and the factor of its learning rate
-_LARGEST = 32  # mini-batch up to which optimizers' rates grow: MP at twice that learnt nothing
+_LARGEST_BUFFERED, _LARGEST_MIXED = 32, 128  # mini-batches up to which optimizers' rates grow
 _CASCADE_STAGE = 2  # as `_STAGE`, of a cascade
 _CASCADE_DECISIONS = 40  # as `_DECISIONS`, of a cascade
 
@@ -99,11 +99,12 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
     reach 1. Output scales are set by the reach, so steps are shares of it. Gradients are those of
     the mean loss, so steps of a tile grow with the mini-batch; that of a single tile also with the
     number of states, since its noise is that of its pulses. Where digital numbers hold the weight's
-    change (MP, TT-v2) the optimizer's rate stops growing at 32 images: MP at twice that of 32
-    learnt nothing. What
-    decides about a device after some evidence does so as often an epoch as it was tuned to: the
-    gated method ten times, a cascade forty times at most, TT-v2 by the rate of its buffer, which
-    counts in pulses: finer devices have smaller ones.
+    change the optimizer's rate grows to some size only, TT-v2's to 32 images and MP's, by the
+    root above 16, to 128: where it grew in proportion MP learnt nothing, from 32 images on with
+    constant steps and from 64 on with soft bounds (docs/plan.md). What decides about a device
+    after some evidence does so as often an epoch as it was tuned to: the gated method ten times, a
+    cascade forty times at most, TT-v2 by the rate of its buffer, which counts in pulses: finer
+    devices have smaller ones.
 
     Args:
         device: of every tile.
@@ -155,11 +156,11 @@ def choices(device: Device, batch: int, steps_per_epoch: int) -> list[Choice]:
             "name": "tiki_taka_v2", "fast_lr": 0.8 * share, "columns": 25,
             "transfer_lr": 0.2 / device.states * _TT_V2_STEPS / steps_per_epoch,
         },
-        0.2 * min(batch, _LARGEST) / 16,
+        0.2 * min(batch, _LARGEST_BUFFERED) / 16,
     )  # fmt: skip
     mixed = Choice(
         "mixed_precision", "MP", {"name": "mixed_precision"},
-        1.6 * min(batch, _LARGEST) / 16 * reach,
+        1.6 * min(batch / 16, math.sqrt(min(batch, _LARGEST_MIXED) / 16)) * reach,
     )  # fmt: skip
     return [single, *chains, *gated, cascaded, buffered, mixed]
 
