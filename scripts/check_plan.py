@@ -1,6 +1,6 @@
 """Test the planner on networks and devices that its reference runs did not have.
 
-    python scripts/check_plan.py RUNS_DIR
+    python scripts/check_plan.py RUNS_DIR [TASK ...]
 
 Four tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
 with one linear layer, 4,000 images in mini-batches of 8, narrow devices of 15 states that are
@@ -11,7 +11,7 @@ last was first run when the planner was finished. For each, with three seeds, 24
 of the planner with its steps, and variants with half and double the learning rate. Compares the
 recommendation, predicted and after three and six runs, with the best run, without limits and with
 4 kB of digital storage. Finished runs of the same code in RUNS_DIR are used again.
-Writes results/plan/check.json.
+Writes results/plan/check.json; with tasks named, their part of it only.
 """
 
 import dataclasses
@@ -119,13 +119,14 @@ def checked(question: Question, runs: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run the grids and compare."""
-    record: dict[str, Any] = {}
-    for name, question in TASKS.items():
+    out = Path(__file__).parent.parent / "results" / "plan" / "check.json"
+    only = sys.argv[2:] or list(TASKS)
+    record: dict[str, Any] = json.loads(out.read_text()) if len(only) < len(TASKS) else {}
+    for name, question in ((name, TASKS[name]) for name in only):
         runs = Path(sys.argv[1]) / name.replace(" ", "-")
         for seed in SEEDS:
             found = checked(dataclasses.replace(question, seed=seed), runs)
             record.setdefault(name, {})[f"seed {seed}"] = found
-    out = Path(__file__).parent.parent / "results" / "plan" / "check.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=1) + "\n")
     for name, seeds in record.items():

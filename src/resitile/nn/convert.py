@@ -58,7 +58,7 @@ def convert(
         include: glob patterns on module names ("layer3.*"); None takes all layers.
         exclude: glob patterns of layers that stay digital.
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in) over the
-            device's reach.
+            device's reach. The learning rate acts on the tiles, so on a weight by scale times that.
         io: converters; only None (ideal) for now.
         seed: of pulses and device spread; every layer gets its own from it, also where a model is
             converted in several calls.

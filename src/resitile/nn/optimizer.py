@@ -80,7 +80,9 @@ class AnalogSGD(torch.optim.SGD):
 
     Args:
         params: parameters or groups of them, as torch's optimizers take them.
-        lr: learning rate, at least 0; groups may have their own and schedulers may change it.
+        lr: learning rate, at least 0; groups may have their own and schedulers may change it. Of
+            analog weights it is in units of the tiles: the weight moves by the layer's output scale
+            times lr times its gradient, and by no more than a pulse train holds.
         **sgd: momentum, weight_decay, ... of torch.optim.SGD.
 
     Raises:
