@@ -448,7 +448,14 @@ class TestConvert:
         text = rt.nn.describe(rt.convert(net(), FOUR, exclude="5"))
         assert "8 x 64" in text
         assert "4 x 9" in text
-        assert "digital parameters: 39" in text  # 4 + 8 biases, 24 + 3 of the last layer
+        assert text.splitlines()[-3:] == [
+            "digital parameters: 39",
+            "  biases and scales of analog layers: 12 (0, 3)",
+            "  Linear: 27 (5)",
+        ]
+        many = nn.Sequential(*(nn.BatchNorm1d(2) for _ in range(5)), nn.Linear(2, 2, bias=False))
+        text = rt.nn.describe(rt.convert(many, FOUR))
+        assert text.splitlines()[-1] == "  BatchNorm1d: 20 (0, 1, 2, 3, ...)"
 
     def test_layers_converted_one_by_one_have_their_own_randomness(self):
         whole, parts = net(), net()

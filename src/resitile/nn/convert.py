@@ -36,6 +36,8 @@ _HOOKS = (
     "_is_full_backward_hook",
 )
 
+_NAMED = 4  # digital modules of a kind that `describe` names
+
 
 def convert(
     model: nn.Module,
@@ -244,7 +246,18 @@ def describe(model: nn.Module) -> str:
             f"{name or '(model)':<20} {f'{d_out} x {d_in}':>14} {count:>5} "
             f"{float(layer.scale.detach()):>8.4f}  {layer.algorithm!r}"
         )
-    held = {id(p) for layer in analog.values() for p in (layer.weight,)}
-    digital = sum(p.numel() for p in model.parameters() if id(p) not in held)
-    lines.append(f"digital parameters: {digital}")
+    seen = {id(layer.weight) for layer in analog.values()}
+    digital: dict[str, dict[str, int]] = {}  # numbers by kind and name of the module
+    for name, module in model.named_modules():
+        own = [p for p in module.parameters(recurse=False) if id(p) not in seen]
+        seen |= {id(p) for p in own}  # a tied parameter counts once
+        if own:
+            kind = type(module).__name__
+            if isinstance(module, AnalogModule):
+                kind = "biases and scales of analog layers"
+            digital.setdefault(kind, {})[name or "(model)"] = sum(p.numel() for p in own)
+    lines.append(f"digital parameters: {sum(sum(parts.values()) for parts in digital.values())}")
+    for kind, parts in digital.items():
+        names = list(parts)[:_NAMED] + ["..."] * (len(parts) > _NAMED)
+        lines.append(f"  {kind}: {sum(parts.values())} ({', '.join(names)})")
     return "\n".join(lines)
