@@ -392,7 +392,7 @@ class TestConvert:
 
     def test_attention_is_named(self):
         model = nn.Sequential(nn.MultiheadAttention(4, 2), nn.Linear(4, 4))
-        with pytest.raises(ConfigError, match="MultiheadAttention"):
+        with pytest.raises(ConfigError, match=r"MultiheadAttention .* exclude=\['0.out_proj'\]"):
             rt.convert(model, FOUR)
 
     def test_tied_biases_are_named(self):
@@ -443,6 +443,34 @@ class TestConvert:
         assert model[0] is model[2]
         back = rt.to_digital(model)
         assert type(back[2]) is nn.Linear
+
+    @pytest.mark.parametrize(
+        ("patterns", "message"),
+        [
+            ({"exclude": "enc"}, r"'enc' \(Sequential\), but no .* write \"enc.\*\""),
+            ({"include": ["head", "enc"]}, r"'enc' \(Sequential\), but no"),
+            ({"include": ["head", "rnn"]}, r"'rnn' \(LSTM\), but no .* leave it out"),
+            ({"scale": 1e-3}, r"layer 'enc.0': weights from .* lie outside"),
+        ],
+    )
+    def test_what_would_select_nothing_or_does_not_fit_is_named(self, patterns, message):
+        parts = {"enc": nn.Sequential(nn.Linear(4, 4)), "rnn": nn.LSTM(4, 4), "head": net()[-1]}
+        model = nn.ModuleDict(parts)
+        with pytest.raises(ConfigError, match=message):
+            rt.convert(model, FOUR, **patterns)
+        assert not rt.nn.analog_layers(model)
+        assert list(rt.nn.analog_layers(rt.convert(model, FOUR, exclude=["rnn", "head"]))) == [
+            "enc.0"
+        ]
+
+    @pytest.mark.parametrize("keep", [list, tuple, lambda layers: dict(enumerate(layers))])
+    def test_layers_kept_in_plain_containers_are_refused(self, keep):
+        model = net()
+        model.order = keep([model[3]])
+        with pytest.raises(ConfigError, match=r"layer '3' is also kept in 'order', a plain"):
+            rt.convert(model, FOUR)
+        assert not rt.nn.analog_layers(model)
+        rt.convert(model, FOUR, exclude="3")
 
     def test_the_table_names_what_is_analog(self):
         text = rt.nn.describe(rt.convert(net(), FOUR, exclude="5"))

@@ -143,7 +143,7 @@ class TestQueue:
         for k in (1, 3):
             composite = manual[k].composite()
             state = {n: b.numpy() for n, b in manual[k].state.items()}
-            for _, x, d, _ in recorded[k]:
+            for _, x, d, *_ in recorded[k]:
                 vectors = manual[k].vectors(x, d)
                 for v in vectors:
                     v.measure()
@@ -698,3 +698,24 @@ assert len(heard) == 1
         bias = model[1].bias.grad
         assert bias is None if to_none else not bias.any()
         assert not model[1].tape.queue
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_an_output_gradient_that_a_parameters_gradient_shares_is_not_used_when_overwritten(apart):
+    """Torch gives both the same memory where no sum over a batch lies between."""
+    rule = rt.algorithms.SingleTile(rt.devices.ConstantStep(states=1000))
+    layer, offset = (
+        rt.nn.AnalogLinear(4, 8, algorithm=rule, seed=0),
+        nn.Parameter(torch.zeros(6, 8)),
+    )
+    optimizer = rt.AnalogSGD([*layer.parameters(), offset], lr=0.1)
+    out = layer(torch.randn(1, 6, 4))
+    ((out * 1 if apart else out) + offset.unsqueeze(0)).square().sum().backward()
+    nn.utils.clip_grad_norm_([offset], 1e-3)
+    if apart:
+        optimizer.step()
+        assert layer.pulses.sum() > 0
+        return
+    with pytest.raises(UpdateError, match=r"output gradient .* write layer\(x\) \* 1 \+ parameter"):
+        optimizer.step()
+    assert layer.pulses.sum() == 0

@@ -14,6 +14,7 @@ from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
 from resitile.nn.analog import AnalogModule, analog_layers
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
+from resitile.nn.faults import check_patterns, check_references
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.scale import check_seed
 
@@ -57,7 +58,7 @@ def convert(
     Args:
         model: any model; or a single layer, of which an analog one is returned.
         algorithm: how the tiles learn, with their device.
-        include: glob patterns on module names ("layer3.*"); None takes all layers.
+        include: glob patterns on layers' names ("layer3.*"); None takes all layers.
         exclude: glob patterns of layers that stay digital.
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in) over the
             device's reach. The learning rate acts on the tiles, so on a weight by scale times that.
@@ -76,12 +77,16 @@ def convert(
     check_seed(seed)
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
     _refuse(model, chosen)
+    check_references(model, chosen)
     # All new layers are made before the first is put in place: an error leaves the model whole.
     there = [int(layer.seeds[0]) for layer in analog_layers(model).values()]
     seeds = (own for k in count(len(there)) if (own := stream(seed, k)) not in there)
-    made = {
-        name: _analog(layer, algorithm, scale, io, next(seeds)) for name, layer in chosen.items()
-    }
+    made = {}
+    for name, layer in chosen.items():
+        try:
+            made[name] = _analog(layer, algorithm, scale, io, next(seeds))
+        except ConfigError as error:
+            raise ConfigError(f"layer {name!r}: {error}") from error
     if wear:
         for layer in made.values():
             layer.count_wear()
@@ -114,12 +119,7 @@ def _choose(
         for n, m in model.named_modules()
         if isinstance(m, kinds) and not isinstance(m, AnalogModule)
     }
-    for pattern in (*(include if given[0] is not None else []), *exclude):
-        if not any(fnmatchcase(name, pattern) for name, _ in model.named_modules()):
-            raise ConfigError(
-                f"pattern {pattern!r} matches no module; convertible layers are: "
-                f"{', '.join(layers) or 'none'}"
-            )
+    check_patterns(model, layers, [] if given[0] is None else include, exclude)
     chosen = {
         n: m
         for n, m in layers.items()
@@ -145,13 +145,13 @@ def _refuse(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
         for p_name, parameter in module.named_parameters(recurse=False):
             users.setdefault(id(parameter), []).append(f"{name}.{p_name}".lstrip("."))
     attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
+    held = [n for n, layer in chosen.items() if any(layer is a.out_proj for a in attentions)]
+    if held:
+        raise ConfigError(
+            "nn.MultiheadAttention uses its projections without calling them; exclude "
+            f"{'it' if len(held) == 1 else 'them'}: exclude={held}"
+        )
     for name, layer in chosen.items():
-        if any(layer is attention.out_proj for attention in attentions):
-            parent = name.rpartition(".")[0]
-            raise ConfigError(
-                f"nn.MultiheadAttention {parent!r} uses its projections without calling them; "
-                f'exclude it: exclude=["{name}"]'
-            )
         if type(layer) not in _PAIRS:
             raise ConfigError(
                 f"layer {name!r} is a {type(layer).__name__}, whose own behaviour an analog layer "

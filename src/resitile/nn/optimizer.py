@@ -75,8 +75,10 @@ class AnalogSGD(torch.optim.SGD):
 
     Each `step()` sends the mini-batches recorded since the last one, in forward order: after
     several backward passes that is several updates, one after the other (what gradient
-    accumulation means for pulses). A learning rate of 0 sends none. Momentum, weight decay and
-    gradient clipping act on digital parameters only: a tile has no gradient to clip, only vectors.
+    accumulation means for pulses), and so are several calls of one layer in a forward pass: a
+    recurrent layer of k calls counts k mini-batches a step. A learning rate of 0 sends none.
+    Momentum, weight decay and gradient clipping act on digital parameters only: a tile has no
+    gradient to clip, only vectors.
 
     Args:
         params: parameters or groups of them, as torch's optimizers take them.

@@ -28,7 +28,7 @@ class Tape:
     """What belongs to one layer in one process only: recorded mini-batches and what guards them.
 
     Attributes:
-        queue: (forward call, input, output gradient, the input's version) of each mini-batch.
+        queue: (forward call, input, output gradient, versions of both) of each mini-batch.
         lost: whether mini-batches were dropped that no optimizer had taken.
         scale: the output scale that the weight was made with; a learnt one may have moved since.
         owner: the AnalogSGD that will take the queue, as long as that lives.
@@ -40,7 +40,7 @@ class Tape:
     __slots__ = ("calls", "lost", "owner", "queue", "scale", "updates", "version", "views")
 
     def __init__(self, version: int, scale: float) -> None:
-        self.queue: list[tuple[int, Tensor, Tensor, int]] = []
+        self.queue: list[tuple[int, Tensor, Tensor, int, int]] = []
         self.owner: weakref.ref[Any] | None = None
         self.calls = self.updates = 0
         self.lost = False
@@ -61,7 +61,7 @@ class Tape:
                 "tiles; one made before convert() or unpickled beside its model has other "
                 "weights: make it anew), or freeze them with weight.requires_grad_(False)"
             )
-        self.queue.append((at[0], x.detach(), d.detach(), x._version))
+        self.queue.append((at[0], x.detach(), d.detach(), x._version, d._version))
 
     @property
     def owned(self) -> bool:
@@ -80,7 +80,8 @@ class Tape:
             version: of the weight, now.
 
         Raises:
-            UpdateError: if an input, or the weight other than by pulses, was written to since.
+            UpdateError: if an input or output gradient, or the weight other than by pulses, was
+                written to since.
         """
         if version != self.version:
             raise UpdateError(
@@ -88,13 +89,20 @@ class Tape:
                 "that. Write with layer.program(weight)"
             )
         self.queue.sort(key=_call)
-        for _, x, _, seen in self.queue:
+        for _, x, d, seen, seen_d in self.queue:
             if x._version != seen:
                 raise UpdateError(
                     "the input of an analog layer was overwritten between backward() and step(); "
                     "the update needs it: do not write to it in place, or step() first"
                 )
-        return [(x, d) for _, x, d, _ in self.queue]
+            if d._version != seen_d:
+                raise UpdateError(
+                    "the output gradient of an analog layer was overwritten between backward() and "
+                    "step(). A parameter of the same shape that is added to the layer's output "
+                    "shares that memory with its own gradient, which clipping or a second backward "
+                    "pass changes: write layer(x) * 1 + parameter"
+                )
+        return [(x, d) for _, x, d, _, _ in self.queue]
 
     def check(self, at: tuple[int, int]) -> None:
         """Refuse a backward pass through weights that were updated since its forward pass."""

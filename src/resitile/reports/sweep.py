@@ -55,9 +55,9 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
             marker="s", markersize=4, alpha=0.55,
             label=plain(f"{line['label']} ({line['source']})"),
         )  # fmt: skip
-    lowest = min(min(line.get_ydata()) for line in axes.lines)
-    highest = max(max(line.get_ydata()) for line in axes.lines)
-    span = (lowest - 0.03, min(highest + 0.03, 1)) if named else (0, 1)
+    drawn = [y for line in record["series"] for values in line["test"] for y in values]
+    drawn += [y / 100 for line in record["published"] for y in line["y"]]
+    span = (min(drawn) - 0.03, min(max(drawn) + 0.03, 1)) if named else (0, 1)
     axes.set(xlabel=plain(record["axis"]), ylabel="test accuracy", ylim=span)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     if record["log"]:
