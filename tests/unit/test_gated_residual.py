@@ -182,7 +182,7 @@ def test_a_pass_of_noise_renews_its_part_of_an_evidence_tile(states, refill):
 
 
 def test_noise_opens_the_gate_a_few_times_as_often_as_independent_pulses_would():
-    """Through the layer, default spread: 3.6 % were measured at alarm 0.01 (docs/gates.md)."""
+    """Through the layer, default spread: about 4 % at alarm 0.01 (docs/gates.md: 4.2 %)."""
     layer = layer_of(40, 60, rt.devices.SoftBounds(states=4), columns=8, decisions=1e-9)
     train(layer, 150, batch=4)
     shares = []

@@ -7,15 +7,14 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
 
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
 from resitile.nn.analog import AnalogModule, analog_layers
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
-from resitile.nn.faults import check_patterns, check_references
 from resitile.nn.linear import AnalogLinear
+from resitile.nn.refusals import check_layers, check_patterns, check_references
 from resitile.nn.scale import check_seed
 
 _PAIRS: dict[type, type] = {
@@ -76,7 +75,7 @@ def convert(
     """
     check_seed(seed)
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
-    _refuse(model, chosen)
+    check_layers(model, chosen, _PAIRS)
     check_references(model, chosen)
     # All new layers are made before the first is put in place: an error leaves the model whole.
     there = [int(layer.seeds[0]) for layer in analog_layers(model).values()]
@@ -136,53 +135,6 @@ def _choose(
             f"include={given[0]!r}, exclude={given[1]!r}"
         )
     return chosen
-
-
-def _refuse(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
-    """Name what conversion would silently break."""
-    users: dict[int, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=True):
-        for p_name, parameter in module.named_parameters(recurse=False):
-            users.setdefault(id(parameter), []).append(f"{name}.{p_name}".lstrip("."))
-    attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
-    held = [n for n, layer in chosen.items() if any(layer is a.out_proj for a in attentions)]
-    if held:
-        raise ConfigError(
-            "nn.MultiheadAttention uses its projections without calling them; exclude "
-            f"{'it' if len(held) == 1 else 'them'}: exclude={held}"
-        )
-    for name, layer in chosen.items():
-        if type(layer) not in _PAIRS:
-            raise ConfigError(
-                f"layer {name!r} is a {type(layer).__name__}, whose own behaviour an analog layer "
-                f'would drop; exclude it: exclude=["{name}"]'
-            )
-    for name, layer in chosen.items():
-        if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
-            raise ConfigError(f"layer {name!r} has a parametrized weight; remove it or exclude it")
-        weight = layer.weight
-        if not isinstance(weight, nn.Parameter):
-            raise ConfigError(
-                f"the weight of layer {name!r} is no parameter but computed before each forward "
-                "pass, as pruning and spectral_norm do; make that permanent or exclude the layer"
-            )
-        if not weight.is_floating_point():
-            raise ConfigError(
-                f"the weight of layer {name!r} is {weight.dtype}; tiles hold real numbers: "
-                "exclude the layer"
-            )
-        if weight.is_meta or weight.device.type != "cpu":
-            raise ConfigError(
-                f"the weight of layer {name!r} is on {weight.device}; move the model to the CPU "
-                "first"
-            )
-        for what, parameter in (("weight", weight), ("bias", layer.bias)):
-            shared = users.get(id(parameter), [])
-            if len(shared) > 1:
-                raise ConfigError(
-                    f"the {what} of layer {name!r} is tied ({', '.join(shared)}); an analog layer "
-                    "has its own: untie or exclude it"
-                )
 
 
 def _analog(layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int) -> AnalogModule:

@@ -1,0 +1,118 @@
+"""What `convert` refuses: patterns and layers with which something would go wrong in silence."""
+
+from collections.abc import Container, Iterable
+from fnmatch import fnmatchcase
+
+from torch import nn
+from torch.nn.utils import parametrize
+
+from resitile.errors import ConfigError
+
+
+def check_patterns(
+    model: nn.Module, layers: Container[str], include: Iterable[str], exclude: Iterable[str]
+) -> None:
+    """Refuse a pattern that would select nothing.
+
+    Excluded modules that have no convertible layer stay digital anyhow.
+
+    Raises:
+        ConfigError: names it, what it does match, and the pattern of the layers below that.
+    """
+    modules = dict(model.named_modules())
+    wanted = list(include)
+    for pattern in (*wanted, *exclude):
+        found = [name for name in modules if fnmatchcase(name, pattern)]
+        if not found:
+            raise ConfigError(
+                f"pattern {pattern!r} matches no module; convertible layers are: "
+                f"{', '.join(n for n in modules if n in layers) or 'none'}"
+            )
+        above = [f"{n}." for n in found if n]
+        below = [n for n in modules if n in layers and any(n.startswith(a) for a in above)]
+        if any(name in layers for name in found) or not (below or pattern in wanted):
+            continue
+        raise ConfigError(
+            f"pattern {pattern!r} matches {found[0]!r} ({type(modules[found[0]]).__name__}), but "
+            "no layer that can go on tiles; "
+            + (f'for those in it write "{pattern}.*"' if below else "leave it out")
+        )
+
+
+def check_references(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
+    """Refuse layers that a module also keeps in a plain list, tuple or dict: it would stay digital.
+
+    Raises:
+        ConfigError: names the layer and the attribute.
+    """
+    names = {id(layer): name for name, layer in chosen.items()}
+    for place, module in model.named_modules():
+        for attribute, value in vars(module).items():
+            if attribute in ("_modules", "_parameters", "_buffers"):
+                continue
+            items = value.values() if isinstance(value, dict) else value
+            kept = items if isinstance(value, list | tuple | dict) else ()
+            for item in kept:
+                if id(item) in names:
+                    where = f"{place}.{attribute}".lstrip(".")
+                    raise ConfigError(
+                        f"layer {names[id(item)]!r} is also kept in {where!r}, a plain "
+                        f"{type(value).__name__}, which would go on with the digital layer: make "
+                        "that an nn.ModuleList or nn.ModuleDict, or fill it after convert()"
+                    )
+
+
+def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Container[type]) -> None:
+    """Refuse layers that an analog one cannot stand for: conversion would silently break them.
+
+    Args:
+        model: the whole, for weights that several modules share.
+        chosen: the layers by name.
+        kinds: exactly those that have an analog counterpart.
+
+    Raises:
+        ConfigError: names the layer, the reason and the remedy.
+    """
+    users: dict[int, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=True):
+        for p_name, parameter in module.named_parameters(recurse=False):
+            users.setdefault(id(parameter), []).append(f"{name}.{p_name}".lstrip("."))
+    attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
+    held = [n for n, layer in chosen.items() if any(layer is a.out_proj for a in attentions)]
+    if held:
+        raise ConfigError(
+            "nn.MultiheadAttention uses its projections without calling them; exclude "
+            f"{'it' if len(held) == 1 else 'them'}: exclude={held}"
+        )
+    for name, layer in chosen.items():
+        if type(layer) not in kinds:
+            raise ConfigError(
+                f"layer {name!r} is a {type(layer).__name__}, whose own behaviour an analog layer "
+                f'would drop; exclude it: exclude=["{name}"]'
+            )
+    for name, layer in chosen.items():
+        if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
+            raise ConfigError(f"layer {name!r} has a parametrized weight; remove it or exclude it")
+        weight = layer.weight
+        if not isinstance(weight, nn.Parameter):
+            raise ConfigError(
+                f"the weight of layer {name!r} is no parameter but computed before each forward "
+                "pass, as pruning and spectral_norm do; make that permanent or exclude the layer"
+            )
+        if not weight.is_floating_point():
+            raise ConfigError(
+                f"the weight of layer {name!r} is {weight.dtype}; tiles hold real numbers: "
+                "exclude the layer"
+            )
+        if weight.is_meta or weight.device.type != "cpu":
+            raise ConfigError(
+                f"the weight of layer {name!r} is on {weight.device}; move the model to the CPU "
+                "first"
+            )
+        for what, parameter in (("weight", weight), ("bias", layer.bias)):
+            shared = users.get(id(parameter), [])
+            if len(shared) > 1:
+                raise ConfigError(
+                    f"the {what} of layer {name!r} is tied ({', '.join(shared)}); an analog layer "
+                    "has its own: untie or exclude it"
+                )
