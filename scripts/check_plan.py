@@ -121,6 +121,8 @@ def main() -> None:
     """Run the grids and compare."""
     out = Path(__file__).parent.parent / "results" / "plan" / "check.json"
     only = sys.argv[2:] or list(TASKS)
+    if unknown := set(only) - set(TASKS):
+        sys.exit(f"unknown tasks {sorted(unknown)}; there are: {', '.join(TASKS)}")
     record: dict[str, Any] = json.loads(out.read_text()) if len(only) < len(TASKS) else {}
     for name, question in ((name, TASKS[name]) for name in only):
         runs = Path(sys.argv[1]) / name.replace(" ", "-")

@@ -127,7 +127,8 @@ class Convert(Table):
     scale: float | str = Field(
         "auto",
         description='output scale of every layer: a number above 0, "auto" (3 / sqrt(fan-in) over '
-        'the device\'s reach) or "learnable" (starts at auto)',
+        'the device\'s reach), "fit" (the same, or what the largest weight at the start needs) or '
+        '"learnable" (starts at auto)',
     )
     include: list[str] | None = Field(
         None,
@@ -146,9 +147,9 @@ class Convert(Table):
     @classmethod
     def _scale(cls, scale: Any) -> Any:
         number = isinstance(scale, int | float) and not isinstance(scale, bool)
-        if scale in ("auto", "learnable") or (number and 0 < scale < math.inf):
+        if scale in ("auto", "fit", "learnable") or (number and 0 < scale < math.inf):
             return float(scale) if number else scale
-        raise ValueError('must be a number above 0, "auto" or "learnable"')
+        raise ValueError('must be a number above 0, "auto", "fit" or "learnable"')
 
 
 class Optimizer(Table):

@@ -45,6 +45,7 @@ class AnalogModule(nn.Module):
     algorithm: Algorithm
     wear: Tensor | None
     spatial: int = 0  # spatial axes behind the channels
+    digital_dtype = torch.float32  # of the layer that `to_digital` makes
 
     def _make_analog(self, algorithm: Algorithm, scale: Any, io: None, seed: int | None) -> None:
         """Turn the freshly made torch layer into an analog one that holds the same weight."""

@@ -1,5 +1,6 @@
 """From digital models to analog ones and back."""
 
+import warnings
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from itertools import count
@@ -15,7 +16,7 @@ from resitile.nn.analog import AnalogModule, analog_layers
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.refusals import check_layers, check_patterns, check_references
-from resitile.nn.scale import check_seed
+from resitile.nn.scale import check_seed, fitting_scale
 
 _PAIRS: dict[type, type] = {
     nn.Linear: AnalogLinear,
@@ -37,6 +38,7 @@ _HOOKS = (
 )
 
 _NAMED = 4  # digital modules of a kind that `describe` names
+_LOST = 0.1  # of a layer's weights, from which `convert` warns
 
 
 def convert(
@@ -60,7 +62,8 @@ def convert(
         include: glob patterns on layers' names ("layer3.*"); None takes all layers.
         exclude: glob patterns of layers that stay digital.
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in) over the
-            device's reach. The learning rate acts on the tiles, so on a weight by scale times that.
+            device's reach, "fit" the same or as much more as the layer's largest weight needs (for
+            trained weights). The learning rate acts on the tiles, so on a weight by scale times it.
         io: converters; only None (ideal) for now.
         seed: of pulses and device spread; every layer gets its own from it, also where a model is
             converted in several calls.
@@ -69,6 +72,10 @@ def convert(
     Returns:
         The model; `resitile.nn.describe(model)` tells what became analog.
 
+    Warns:
+        UserWarning: if the bounds of single devices, which their spread narrows, lose more than a
+            tenth of a layer's weights (root mean square); `layer.program` tells it for any layer.
+
     Raises:
         ConfigError: if nothing would be converted, a pattern matches no module, or a layer's
             weight is tied, parametrized, not real or used by a module that bypasses its forward.
@@ -76,16 +83,17 @@ def convert(
     check_seed(seed)
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
     check_layers(model, chosen, _PAIRS)
-    check_references(model, chosen)
+    check_references(model, chosen, "convert")
     # All new layers are made before the first is put in place: an error leaves the model whole.
     there = [int(layer.seeds[0]) for layer in analog_layers(model).values()]
     seeds = (own for k in count(len(there)) if (own := stream(seed, k)) not in there)
-    made = {}
+    made, lost = {}, {}
     for name, layer in chosen.items():
         try:
-            made[name] = _analog(layer, algorithm, scale, io, next(seeds))
+            made[name], lost[name] = _analog(layer, algorithm, scale, io, next(seeds))
         except ConfigError as error:
             raise ConfigError(f"layer {name!r}: {error}") from error
+    _tell_lost({name: share for name, share in lost.items() if share > _LOST})
     if wear:
         for layer in made.values():
             layer.count_wear()
@@ -93,6 +101,17 @@ def convert(
         return made[""]
     _replace(model, {id(layer): made[name] for name, layer in chosen.items()})
     return model
+
+
+def _tell_lost(lost: dict[str, float]) -> None:
+    if lost:
+        parts = [f"{name or '(model)'} {share:.0%}" for name, share in lost.items()]
+        warnings.warn(
+            "single devices cannot hold their weights, for the spread of their bounds; lost of a "
+            f"layer's weights (root mean square): {', '.join(parts)}. Use a larger scale, more "
+            "tiles or devices with less spread, or train on from there",
+            stacklevel=3,
+        )
 
 
 def _replace(model: nn.Module, new: dict[int, nn.Module]) -> None:
@@ -137,7 +156,12 @@ def _choose(
     return chosen
 
 
-def _analog(layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int) -> AnalogModule:
+def _analog(
+    layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int
+) -> tuple[AnalogModule, float]:
+    """The analog layer, and the share of the weights that its devices lose."""
+    if isinstance(scale, str) and scale == "fit" and isinstance(algorithm, Algorithm):
+        scale = fitting_scale(layer.weight, algorithm.devices())
     if isinstance(layer, nn.Linear):
         arguments: tuple[Any, ...] = (layer.in_features, layer.out_features, False)
     else:
@@ -149,20 +173,43 @@ def _analog(layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int) -
         new: AnalogModule = _PAIRS[type(layer)](
             *arguments, algorithm=algorithm, scale=scale, io=io, seed=seed
         )
-    new.program(layer.weight)
+    programmed = new.program(layer.weight)
+    new.digital_dtype = layer.weight.dtype
     new.weight.requires_grad_(layer.weight.requires_grad)
     if layer.bias is not None:
         bias = layer.bias.detach().to(torch.float32).clone()
         new.bias = nn.Parameter(bias, requires_grad=layer.bias.requires_grad)
     for hooks in _HOOKS:  # the same dictionaries, so that handles of hooks still remove them
         setattr(new, hooks, getattr(layer, hooks))
-    return new.train(layer.training)
+    _carry_over(layer, new)
+    return new.train(layer.training), programmed.lost
+
+
+def _carry_over(old: nn.Module, new: nn.Module) -> None:
+    """What users have set on a layer beside what its class makes: attributes, buffers, modules."""
+    for name, value in vars(old).items():
+        if name not in ("_buffers", "_parameters", "_modules") and name not in vars(new):
+            vars(new)[name] = value
+    for name, buffer in old._buffers.items():
+        new.register_buffer(name, buffer, name not in old._non_persistent_buffers_set)
+    for name, parameter in old._parameters.items():
+        if name not in ("weight", "bias"):
+            new.register_parameter(name, parameter)
+    for name, module in old._modules.items():
+        new.register_module(name, module)
 
 
 def to_digital(model: nn.Module) -> nn.Module:
-    """A copy of the model in plain torch modules with the composite weights."""
+    """A copy of the model in plain torch modules with the composite weights.
+
+    Layers have the floating-point type that they had before `convert`, else float32.
+
+    Raises:
+        ConfigError: if an analog layer is also kept in a plain list, tuple or dict.
+    """
     import copy
 
+    check_references(model, dict(analog_layers(model)), "to_digital")
     model = copy.deepcopy(model)
     if isinstance(model, AnalogModule):
         return _digital(model)
@@ -184,7 +231,8 @@ def _digital(layer: Any) -> nn.Module:
     for name in ("weight", "bias"):
         old = getattr(layer, name)
         if old is not None:
-            setattr(new, name, nn.Parameter(old.detach().clone(), old.requires_grad))
+            value = old.detach().clone().to(layer.digital_dtype)
+            setattr(new, name, nn.Parameter(value, old.requires_grad))
     return new.train(layer.training)
 
 

@@ -1,10 +1,18 @@
 """What pulses or users have spoilt: numbers that are not finite, a weight that is another's."""
 
+import warnings
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError, UpdateError
 from resitile.nn.tape import AnalogWeight
+
+if TYPE_CHECKING:
+    from resitile.nn.analog import AnalogModule
+
+_CUT = 0.1  # of a mini-batch's vectors, above which trains that are too short are worth a word
 
 
 def check_crosspoints(crosspoints: Tensor, algorithm: Algorithm) -> None:
@@ -39,3 +47,18 @@ def check_replaced(parameter: nn.Parameter | None) -> None:
             "another weight cannot take the place of what the tiles hold: write it into them "
             "with layer.program(weight), or put a digital layer there"
         )
+
+
+def warn_cut(layer: "AnalogModule") -> None:
+    """Warn, once for each tile, if pulse trains were too short for what vectors asked for."""
+    for n, (share, most) in layer.composite().cut.items():
+        if share > _CUT and n not in layer.tape.told:
+            layer.tape.told.add(n)
+            d_out, d_in = layer.crosspoints.shape[:2]
+            warnings.warn(
+                f"{share:.0%} of a mini-batch's vectors asked a device of tile {n} of a layer of "
+                f"{d_out} x {d_in} for a change of more than {most:.3g}, all that a train of "
+                "pulses makes, and were cut to that: steps are shorter than the learning rate "
+                "says. Lower it, or use devices with larger steps",
+                stacklevel=4,
+            )

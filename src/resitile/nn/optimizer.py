@@ -15,6 +15,7 @@ from torch.optim import optimizer as torch_optimizer
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.analog import AnalogModule
+from resitile.nn.faults import warn_cut
 from resitile.nn.tape import AnalogWeight
 
 _profiled: Callable[[], bool] = torch._C._autograd._profiler_enabled
@@ -127,6 +128,7 @@ class AnalogSGD(torch.optim.SGD):
             if type(weight) is AnalogWeight and hasattr(weight, "layer"):
                 weight.layer.tape.owner = weakref.ref(self)
                 weight.layer.tape.lost = False
+                weight.layer.tape.views = None  # the next step asks if the tiles hold the weight
 
     def _layers(self) -> list[tuple[AnalogModule, float]]:
         """The analog layers with the learning rate of their group."""
@@ -149,6 +151,9 @@ class AnalogSGD(torch.optim.SGD):
     @_plain_where_nobody_listens
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
         """Apply what backward recorded; all of it or, if an input is bad, nothing.
+
+        Warns:
+            UserWarning: once for each tile, if vectors ask for more pulses than a train holds.
 
         Raises:
             UpdateError: if recorded inputs or gradients are not finite, or the loss depends on an
@@ -173,6 +178,8 @@ class AnalogSGD(torch.optim.SGD):
                 if lr > 0 and batches:
                     layer.learn(batches, lr)
                 layer.discard()
+        for layer, _, _ in work:  # only now: a warning that is made an error stops nothing half way
+            warn_cut(layer)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -1,6 +1,6 @@
 """What `convert` refuses: patterns and layers with which something would go wrong in silence."""
 
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from torch import nn
@@ -39,8 +39,13 @@ def check_patterns(
         )
 
 
-def check_references(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
-    """Refuse layers that a module also keeps in a plain list, tuple or dict: it would stay digital.
+def check_references(model: nn.Module, chosen: dict[str, nn.Module], verb: str) -> None:
+    """Refuse layers that a module also keeps in a plain list, tuple or dict: it would keep the old.
+
+    Args:
+        model: the whole.
+        chosen: the layers that others are to replace, by name.
+        verb: the function that replaces them.
 
     Raises:
         ConfigError: names the layer and the attribute.
@@ -50,16 +55,26 @@ def check_references(model: nn.Module, chosen: dict[str, nn.Module]) -> None:
         for attribute, value in vars(module).items():
             if attribute in ("_modules", "_parameters", "_buffers"):
                 continue
-            items = value.values() if isinstance(value, dict) else value
-            kept = items if isinstance(value, list | tuple | dict) else ()
-            for item in kept:
+            for item in _inside(value):
                 if id(item) in names:
                     where = f"{place}.{attribute}".lstrip(".")
                     raise ConfigError(
                         f"layer {names[id(item)]!r} is also kept in {where!r}, a plain "
-                        f"{type(value).__name__}, which would go on with the digital layer: make "
-                        "that an nn.ModuleList or nn.ModuleDict, or fill it after convert()"
+                        f"{type(value).__name__}, which would go on with the layer as it is: make "
+                        f"that an nn.ModuleList or nn.ModuleDict, or fill it after {verb}()"
                     )
+
+
+def _inside(value: object) -> Iterator[object]:
+    """What lists, tuples and dicts hold, at any depth."""
+    open_, seen = [value], set()
+    while open_:
+        held = open_.pop()
+        if isinstance(held, list | tuple | dict) and id(held) not in seen:
+            seen.add(id(held))  # a list may hold itself
+            items = list(held.values() if isinstance(held, dict) else held)
+            open_ += items
+            yield from items
 
 
 def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Container[type]) -> None:
@@ -93,6 +108,11 @@ def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Containe
     for name, layer in chosen.items():
         if parametrize.is_parametrized(layer) or hasattr(layer, "weight_g"):
             raise ConfigError(f"layer {name!r} has a parametrized weight; remove it or exclude it")
+        if "forward" in vars(layer):
+            raise ConfigError(
+                f"layer {name!r} has a forward of its own, put in place of its class's, which an "
+                f'analog layer would not run; exclude it: exclude=["{name}"]'
+            )
         weight = layer.weight
         if not isinstance(weight, nn.Parameter):
             raise ConfigError(

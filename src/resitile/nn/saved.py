@@ -155,6 +155,7 @@ def check_weight(composite: Composite, state: dict[str, np.ndarray], algorithm: 
     if error := _mismatch(composite, state, algorithm):
         raise UpdateError(
             f"the weight of an analog layer was replaced by one that its tiles do not hold (off by "
-            f"{error:.3g}), as weight.data = ... and vector_to_parameters do; write it with "
+            f"{error:.3g}), as weight.data = ..., an initialisation of weight.data and "
+            "vector_to_parameters do; initialise before convert(), or write it with "
             "layer.program(weight)"
         )

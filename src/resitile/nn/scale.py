@@ -32,12 +32,26 @@ def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[floa
         value, learn = float(scale), False
     else:
         raise ConfigError(
-            'scale must be a number above 0, "auto", "learnable" or a scalar nn.Parameter, '
-            f"got {scale!r}"
+            'scale must be a number above 0, "auto", "learnable" or a scalar nn.Parameter '
+            f'(in convert also "fit"), got {scale!r}'
         )
     if not 0 < value < math.inf:
         raise ConfigError(f"scale must be a number above 0, got {value}")
     return value, learn
+
+
+def fitting_scale(weight: Tensor, devices: Sequence[Device]) -> float:
+    """The scale of "auto" or, where weights need a larger one, that at which tile 0 holds them all.
+
+    Its devices then are at their nominal bounds where the weight is largest.
+
+    Args:
+        weight: finite, of torch's shape.
+        devices: of all tiles, coarsest first.
+    """
+    auto, _ = output_scale("auto", matrix_shape(weight.shape)[1], devices)
+    low, high = float(weight.detach().min()), float(weight.detach().max())
+    return max(auto, low / devices[0].w_min, high / devices[0].w_max)
 
 
 def scale_value(scale: Tensor) -> float:

@@ -32,17 +32,19 @@ class Tape:
         lost: whether mini-batches were dropped that no optimizer had taken.
         scale: the output scale that the weight was made with; a learnt one may have moved since.
         owner: the AnalogSGD that will take the queue, as long as that lives.
+        told: tiles of which was told that pulse trains are too short.
         updates: steps taken so far.
         version: of the weight, as torch counts writes; pulses do not count.
         views: arrays over the layer's tensors, and where those lay.
     """
 
-    __slots__ = ("calls", "lost", "owner", "queue", "scale", "updates", "version", "views")
+    __slots__ = ("calls", "lost", "owner", "queue", "scale", "told", "updates", "version", "views")
 
     def __init__(self, version: int, scale: float) -> None:
         self.queue: list[tuple[int, Tensor, Tensor, int, int]] = []
         self.owner: weakref.ref[Any] | None = None
         self.calls = self.updates = 0
+        self.told: set[int] = set()
         self.lost = False
         self.version, self.scale = version, scale
         self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None
@@ -56,8 +58,9 @@ class Tape:
         """Queue one mini-batch: input and output gradient of the forward call at `at`."""
         if (self.queue or self.lost) and not self.owned:
             raise UpdateError(
-                "a second backward pass reached analog weights that no optimizer owns: give "
-                "model.parameters() to resitile.AnalogSGD (torch's own optimizers cannot move "
+                "a second mini-batch (of another backward pass, or of a layer that is called "
+                "twice) reached analog weights that no optimizer owns: give model.parameters() "
+                "to resitile.AnalogSGD (torch's own optimizers cannot move "
                 "tiles; one made before convert() or unpickled beside its model has other "
                 "weights: make it anew), or freeze them with weight.requires_grad_(False)"
             )

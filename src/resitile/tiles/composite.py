@@ -22,6 +22,7 @@ _DENSE_LINE = 0.4  # per line, from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
 _SPLIT_WRITE = 1 << 14  # crosspoints from which a write of columns is
+_LOOKS = (0, 99, 999, 9999, 99999)  # updates before that at which trains are compared with needs
 _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
 
 
@@ -41,6 +42,10 @@ class Composite:
         counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
         wear: as `w`, int32: pulses that each device has received; None does not count them.
         visible: how many tiles the sum runs over, the coarsest; None is all.
+
+    Attributes:
+        cut: by tile, the share of a mini-batch's vectors that asked for a larger change than a
+            train of pulses makes, and that change; as last found, for it is looked at now and then.
     """
 
     def __init__(
@@ -64,6 +69,7 @@ class Composite:
                 f"weight; got {visible!r}"
             )
         self.tiles, self.w, self.weight = tiles, w, weight
+        self.cut: dict[int, tuple[float, float]] = {}
         self.wear = _NO_WEAR if wear is None else wear
         self.gamma, self.seed = gamma, seed
         self.updates, self.pulses, self.transfers = counts
@@ -117,6 +123,10 @@ class Composite:
         requests.check_request(n, len(self.tiles), lr)
         requests.check_vectors(batch, self.w.shape)
         requests.check_path(path)
+        if self.updates[n] in _LOOKS:
+            most = train.bits * self._dw_min[n]
+            if (share := requests.share_above(batch, lr, most)) > 0:
+                self.cut[n] = share, most
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size

@@ -15,10 +15,12 @@ class Programmed:
     Attributes:
         clipped: how many crosspoints could not hold their weight, for the spread of their bounds.
         worst: the largest error of a weight, in weight units.
+        lost: root mean square of the errors over that of the weights.
     """
 
     clipped: int
     worst: float
+    lost: float
 
 
 def program(composite: Composite, weight: np.ndarray) -> Programmed:
@@ -41,9 +43,12 @@ def program(composite: Composite, weight: np.ndarray) -> Programmed:
     high = sum(float(c) * tile.device.w_max for c, tile in parts)
     small, large = float(weight.min(initial=0)), float(weight.max(initial=0))
     if small < low * (1 + 1e-6) or large > high * (1 + 1e-6):
+        needed = composite.scale * max(small / low, large / high)
         raise ConfigError(
             f"weights from {small:.4g} to {large:.4g} lie outside what the tiles can hold, "
-            f"{low:.4g} to {high:.4g}; use a larger scale, smaller weights or wider bounds"
+            f"{low:.4g} to {high:.4g}; use an output scale of at least {needed:.4g} instead of "
+            f'{composite.scale:.4g} (convert(..., scale="fit") finds one), smaller weights or '
+            "wider bounds"
         )
     rest = weight.astype(np.float64)
     for n, (coefficient, tile) in enumerate(parts):
@@ -56,4 +61,6 @@ def program(composite: Composite, weight: np.ndarray) -> Programmed:
     composite.refresh()
     error = np.abs(weight - composite.weight)
     tolerance = 1e-5 * max(high, -low)
-    return Programmed(int((error > tolerance).sum()), float(error.max(initial=0)))
+    size = float(np.sqrt(np.mean(np.square(weight, dtype=np.float64))))
+    lost = float(np.sqrt(np.mean(np.square(error, dtype=np.float64)))) / size if size else 0.0
+    return Programmed(int((error > tolerance).sum()), float(error.max(initial=0)), lost)

@@ -57,6 +57,12 @@ def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
             )
 
 
+def share_above(batch: Sequence[Vectors], lr: float, most: float) -> float:
+    """Share of measured vectors whose largest wanted change is above `most`."""
+    above = sum(int(np.count_nonzero(lr * v.x_max * v.d_max > most)) for v in batch)
+    return above / max(1, sum(map(len, batch)))
+
+
 def check_tiles(first: int, last: int, count: int) -> None:
     """Refuse tiles first to last - 1 if they do not exist.
 
