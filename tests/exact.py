@@ -37,8 +37,10 @@ def step(layer, optimizer, x=None, d=None):
 
 
 def hold(layer, values):
-    """Write the contents of tile 1 behind the algorithm's back."""
+    """Write the contents of tile 1 behind the algorithm's back; the weight follows."""
+    views = layer._views()
     layer.tiles[1][...] = torch.tensor(values).view(layer.tiles[1].shape)
+    layer.algorithm.compose(*views)
 
 
 def states_equal(a, b, *, but=()):

@@ -59,7 +59,8 @@ def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
 
 def share_above(batch: Sequence[Vectors], lr: float, most: float) -> float:
     """Share of measured vectors whose largest wanted change is above `most`."""
-    above = sum(int(np.count_nonzero(lr * v.x_max * v.d_max > most)) for v in batch)
+    least = most / lr if lr > 0 else np.inf
+    above = sum(int(np.count_nonzero(v.x_max.astype(float) * v.d_max > least)) for v in batch)
     return above / max(1, sum(map(len, batch)))
 
 
