@@ -17,6 +17,7 @@ from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.refusals import check_layers, check_patterns, check_references
 from resitile.nn.scale import check_seed, fitting_scale
+from resitile.tiles import Programmed
 
 _PAIRS: dict[type, type] = {
     nn.Linear: AnalogLinear,
@@ -38,7 +39,8 @@ _HOOKS = (
 )
 
 _NAMED = 4  # digital modules of a kind that `describe` names
-_LOST = 0.1  # of a layer's weights, from which `convert` warns
+_LOST = 0.1  # of a layer's weights, above which `convert` warns, if
+_CLIPPED = 10  # devices or more lose it: in a small layer a single one can
 
 
 def convert(
@@ -73,8 +75,8 @@ def convert(
         The model; `resitile.nn.describe(model)` tells what became analog.
 
     Warns:
-        UserWarning: if the bounds of single devices, which their spread narrows, lose more than a
-            tenth of a layer's weights (root mean square); `layer.program` tells it for any layer.
+        UserWarning: if the bounds of ten or more devices, which their spread narrows, lose more
+            than a tenth of a layer's weights (root mean square); `layer.program` always tells it.
 
     Raises:
         ConfigError: if nothing would be converted, a pattern matches no module, or a layer's
@@ -93,7 +95,7 @@ def convert(
             made[name], lost[name] = _analog(layer, algorithm, scale, io, next(seeds))
         except ConfigError as error:
             raise ConfigError(f"layer {name!r}: {error}") from error
-    _tell_lost({name: share for name, share in lost.items() if share > _LOST})
+    _tell_lost(lost)
     if wear:
         for layer in made.values():
             layer.count_wear()
@@ -103,9 +105,13 @@ def convert(
     return model
 
 
-def _tell_lost(lost: dict[str, float]) -> None:
-    if lost:
-        parts = [f"{name or '(model)'} {share:.0%}" for name, share in lost.items()]
+def _tell_lost(programmed: dict[str, Programmed]) -> None:
+    parts = [
+        f"{name or '(model)'} {found.lost:.0%}"
+        for name, found in programmed.items()
+        if found.lost > _LOST and found.clipped >= _CLIPPED
+    ]
+    if parts:
         warnings.warn(
             "single devices cannot hold their weights, for the spread of their bounds; lost of a "
             f"layer's weights (root mean square): {', '.join(parts)}. Use a larger scale, more "
@@ -158,8 +164,8 @@ def _choose(
 
 def _analog(
     layer: Any, algorithm: Algorithm, scale: Any, io: None, seed: int
-) -> tuple[AnalogModule, float]:
-    """The analog layer, and the share of the weights that its devices lose."""
+) -> tuple[AnalogModule, Programmed]:
+    """The analog layer, and what its devices could not hold."""
     if isinstance(scale, str) and scale == "fit" and isinstance(algorithm, Algorithm):
         scale = fitting_scale(layer.weight, algorithm.devices())
     if isinstance(layer, nn.Linear):
@@ -182,7 +188,7 @@ def _analog(
     for hooks in _HOOKS:  # the same dictionaries, so that handles of hooks still remove them
         setattr(new, hooks, getattr(layer, hooks))
     _carry_over(layer, new)
-    return new.train(layer.training), programmed.lost
+    return new.train(layer.training), programmed
 
 
 def _carry_over(old: nn.Module, new: nn.Module) -> None:
