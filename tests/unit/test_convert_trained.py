@@ -136,6 +136,24 @@ class TestBack:
         rt.convert(model, single())
 
 
+class TestLazy:
+    def test_a_layer_without_shape_is_refused_until_it_has_one(self):
+        model = nn.Sequential(nn.Linear(4, 5), nn.LazyLinear(3))
+        with pytest.raises(ConfigError, match="'1' is a LazyLinear that has met no input"):
+            rt.convert(model, single())
+        with pytest.raises(ConfigError, match="'1' is a LazyLinear that has met no input"):
+            rt.estimate_cost(model, algorithm=single())
+        model(torch.randn(2, 4))
+        rt.convert(model, single())
+        assert type(model[1]) is rt.nn.AnalogLinear
+
+    def test_described_as_such(self):
+        model = nn.Sequential(nn.Linear(4, 5, bias=False), nn.LazyLinear(3))
+        text = rt.nn.describe(rt.convert(model, single(), exclude="1"))
+        stayed = "LazyLinear, without shape until an input comes: 0 (1)"
+        assert f"digital parameters: 0\n  {stayed}" in text
+
+
 def test_an_initialisation_of_weight_data_after_convert_is_refused():
     """Torch counts no such write; the usual `model.apply(init)` of a GPT is one."""
     layer = rt.convert(nn.Linear(4, 3), single())

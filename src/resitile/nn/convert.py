@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
@@ -261,7 +262,10 @@ def describe(model: nn.Module) -> str:
             kind = type(module).__name__
             if isinstance(module, AnalogModule):
                 kind = "biases and scales of analog layers"
-            digital.setdefault(kind, {})[name or "(model)"] = sum(p.numel() for p in own)
+            made = [p for p in own if not is_lazy(p)]
+            if len(made) < len(own):
+                kind += ", without shape until an input comes"
+            digital.setdefault(kind, {})[name or "(model)"] = sum(p.numel() for p in made)
     lines.append(f"digital parameters: {sum(sum(parts.values()) for parts in digital.values())}")
     for kind, parts in digital.items():
         names = list(parts)[:_NAMED] + ["..."] * (len(parts) > _NAMED)

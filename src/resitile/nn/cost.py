@@ -11,6 +11,7 @@ from resitile.cost import Cost, Layer, ModelCost, Primitives, total_of, with_dev
 from resitile.cost.primitives import primitives_of
 from resitile.errors import ConfigError
 from resitile.nn.analog import analog_layers
+from resitile.nn.refusals import check_made
 
 _KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -132,6 +133,7 @@ def crossbars(
     vectors = dict.fromkeys(layers, 1.0) if sample is None else _vectors(model, layers, sample)
     found = {}
     for k, (name, module) in enumerate(layers.items()):
+        check_made(name, module)
         d_out, d_in = module.weight.shape[0], module.weight.shape[1:].numel()
         layer = Layer(
             d_out, d_in, batch, vectors[name], backward=k > 0, primitives=primitives, lr=lr

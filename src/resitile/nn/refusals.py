@@ -4,6 +4,7 @@ from collections.abc import Container, Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
 
 from resitile.errors import ConfigError
@@ -77,6 +78,19 @@ def _inside(value: object) -> Iterator[object]:
             yield from items
 
 
+def check_made(name: str, layer: nn.Module) -> None:
+    """Refuse a lazy layer that has met no input: its weight has no shape yet.
+
+    Raises:
+        ConfigError: names it and the remedy.
+    """
+    if is_lazy(layer.weight):
+        raise ConfigError(
+            f"layer {name!r} is a {type(layer).__name__} that has met no input yet, so its weight "
+            "has no shape: run the model forward once first"
+        )
+
+
 def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Container[type]) -> None:
     """Refuse layers that an analog one cannot stand for: conversion would silently break them.
 
@@ -100,6 +114,7 @@ def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Containe
             f"{'it' if len(held) == 1 else 'them'}: exclude={held}"
         )
     for name, layer in chosen.items():
+        check_made(name, layer)
         if type(layer) not in kinds:
             raise ConfigError(
                 f"layer {name!r} is a {type(layer).__name__}, whose own behaviour an analog layer "
