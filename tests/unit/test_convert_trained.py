@@ -95,6 +95,33 @@ class TestCarriedOver:
         assert {"mask", "gain", "low_rank.weight"} < set(new.state_dict())
         assert "cache" not in new.state_dict()
         assert new.algorithm == single()
+        old = rt.to_digital(nn.Sequential(new))[0]
+        assert old.is_projection
+        assert set(old.state_dict()) == set(layer.state_dict())
+        assert set(dict(old.named_buffers())) == {"mask", "cache"}
+        assert not {"algorithm", "tape", "digital_dtype"} & set(vars(old))
+
+    @pytest.mark.parametrize("name", ["scale", "algorithm", "tiles", "program", "crosspoints"])
+    def test_names_that_analog_layers_use_are_refused(self, name):
+        model = nn.Sequential(nn.Linear(4, 3))
+        told = rf"layer '0': it has an attribute '{name}' of its own"
+        setattr(model[0], name, 0.5)
+        with pytest.raises(ConfigError, match=told):
+            rt.convert(model, single())
+        del model[0].__dict__[name]
+        model[0].register_buffer(name, torch.ones(1))
+        with pytest.raises(ConfigError, match=told):
+            rt.convert(model, single())
+        assert type(model[0]) is nn.Linear
+
+    def test_a_hook_goes_back_with_its_handle(self):
+        model = nn.Sequential(nn.Linear(4, 3))
+        calls = []
+        handle = model[0].register_forward_hook(lambda *_: calls.append(1))
+        rt.convert(model, single())(torch.ones(4))
+        handle.remove()
+        model(torch.ones(4))
+        assert len(calls) == 1
 
     def test_a_forward_of_its_own_is_refused(self):
         model = nn.Sequential(nn.Linear(4, 3))

@@ -14,6 +14,7 @@ from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
 from resitile.nn.analog import AnalogModule, analog_layers
+from resitile.nn.carry import carry_over
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.refusals import check_layers, check_patterns, check_references
@@ -27,17 +28,6 @@ _PAIRS: dict[type, type] = {
     nn.Conv3d: AnalogConv3d,
 }
 
-
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_is_full_backward_hook",
-)
 
 _NAMED = 4  # digital modules of a kind that `describe` names
 _LOST = 0.1  # of a layer's weights, above which `convert` warns, if
@@ -186,24 +176,8 @@ def _analog(
     if layer.bias is not None:
         bias = layer.bias.detach().to(torch.float32).clone()
         new.bias = nn.Parameter(bias, requires_grad=layer.bias.requires_grad)
-    for hooks in _HOOKS:  # the same dictionaries, so that handles of hooks still remove them
-        setattr(new, hooks, getattr(layer, hooks))
-    _carry_over(layer, new)
+    carry_over(layer, new)
     return new.train(layer.training), programmed
-
-
-def _carry_over(old: nn.Module, new: nn.Module) -> None:
-    """What users have set on a layer beside what its class makes: attributes, buffers, modules."""
-    for name, value in vars(old).items():
-        if name not in ("_buffers", "_parameters", "_modules") and name not in vars(new):
-            vars(new)[name] = value
-    for name, buffer in old._buffers.items():
-        new.register_buffer(name, buffer, name not in old._non_persistent_buffers_set)
-    for name, parameter in old._parameters.items():
-        if name not in ("weight", "bias"):
-            new.register_parameter(name, parameter)
-    for name, module in old._modules.items():
-        new.register_module(name, module)
 
 
 def to_digital(model: nn.Module) -> nn.Module:
@@ -240,6 +214,7 @@ def _digital(layer: Any) -> nn.Module:
         if old is not None:
             value = old.detach().clone().to(layer.digital_dtype)
             setattr(new, name, nn.Parameter(value, old.requires_grad))
+    carry_over(layer, new)
     return new.train(layer.training)
 
 

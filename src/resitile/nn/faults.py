@@ -58,7 +58,8 @@ def warn_cut(layer: "AnalogModule") -> None:
             warnings.warn(
                 f"{share:.0%} of a mini-batch's vectors asked a device of tile {n} of a layer of "
                 f"{d_out} x {d_in} for a change of more than {most:.3g}, all that a train of "
-                "pulses makes, and were cut to that: steps are shorter than the learning rate "
-                "says. Lower it, or use devices with larger steps",
+                "pulses makes, and were cut to that: steps are shorter than wanted. Lower what "
+                "sets them (the learning rate, or the algorithm's own step), or use devices with "
+                "larger steps",
                 stacklevel=4,
             )
