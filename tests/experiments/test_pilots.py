@@ -369,12 +369,24 @@ def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> 
         answer_by_runs(question, 1, tmp_path)
 
 
-def test_a_network_that_the_devices_cannot_hold_is_refused_before_any_run(tmp_path: Path) -> None:
+def test_a_network_that_the_devices_cannot_hold_is_refused_before_any_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "net_of_test_pilots.py").write_text(
+        "from torch import nn\n"
+        "class Large(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
+        "        nn.init.constant_(self[1].weight, 9.0)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 100}
-    device = {"name": "soft_bounds", "states": 4, "w_min": -0.1}
+    device = {"name": "soft_bounds", "states": 4}
     with pytest.raises(ConfigError, match="outside what the tiles can hold"):
-        answer_by_runs(Question(device, few, "lenet5", 1, 6), 1, tmp_path)
-    assert not list(tmp_path.iterdir())
+        answer_by_runs(
+            Question(device, few, "net_of_test_pilots:Large", 1, 6), 1, tmp_path / "runs"
+        )
+    assert not (tmp_path / "runs").exists()
 
 
 def _with(question: Question, data: dict[str, Any]) -> Question:

@@ -365,6 +365,39 @@ def test_what_predictions_leave_out_is_said(tmp_path: Path) -> None:
         assert "only with --measure" in done.output
 
 
+def test_where_nothing_keeps_to_the_limits_nothing_is_written(tmp_path: Path) -> None:
+    """A picture alone would stand in the way of the next attempt."""
+    out = tmp_path / "a.toml"
+    command = ["plan", "--states", "4", "--steps-per-epoch", "500", "-o", str(out)]
+    done = CliRunner().invoke(app, [*command, "--max-storage-kb", "0.1"])
+    assert done.exit_code == 1
+    assert "MT-RL, 6 tiles" in done.stdout and "picture:" not in done.stdout
+    assert not list(tmp_path.iterdir())
+    assert CliRunner().invoke(app, [*command, "--max-storage-kb", "3"]).exit_code == 0
+    assert {path.name for path in tmp_path.iterdir()} == {"a.toml", "a.svg"}
+
+
+def test_one_patch_for_all_of_a_convolution_is_said(tmp_path: Path) -> None:
+    command = ["plan", "--steps-per-epoch", "500", "-o", str(tmp_path / "a.toml"), "--overwrite"]
+    told = CliRunner().invoke(app, [*command, "--states", "4"]).stdout
+    assert "one patch stands for all of features.0, features.3, in costs and limits" in told
+
+
+def test_no_prediction_is_above_one(tmp_path: Path) -> None:
+    command = ["plan", "--states", "1000", "--steps-per-epoch", "500", "--json"]
+    command += ["--digital-accuracy", "1.0", "-o", str(tmp_path / "a.toml")]
+    rows = json.loads(CliRunner().invoke(app, command).stdout)["choices"]
+    assert max(row["predicted_accuracy"] for row in rows) == 1.0
+
+
+def test_a_device_with_one_near_bound_has_a_plan(tmp_path: Path) -> None:
+    file = tmp_path / "device.toml"
+    file.write_text('[device]\nname = "soft_bounds"\nstates = 10\nw_min = -0.2\nw_max = 2.0\n')
+    done = CliRunner().invoke(app, ["plan", "--device", str(file), "-o", str(tmp_path / "a.toml")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "a.toml").exists()
+
+
 def test_a_file_that_is_there_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from resitile.reports import groups
 from resitile.reports.records import Run
 
 
@@ -14,6 +17,22 @@ def run_of(seed: int = 0, **algorithm: Any) -> Run:
 def test_seeds_share_a_line_and_settings_do_not() -> None:
     assert run_of(0).group == run_of(1).group
     assert run_of(tiles=2).group != run_of(tiles=3).group
+
+
+def test_a_line_of_several_seeds_has_nothing_of_the_first_alone() -> None:
+    rows = [
+        {
+            "name": f"a{seed}", "label": "a", "group": "g", "seed": seed, "status": "finished",
+            "config_hash": str(seed), "val_accuracy": best, "test_accuracy": best,
+            "best_val_accuracy": best,
+        }
+        for seed, best in ((0, 0.4), (1, 0.2))
+    ]  # fmt: skip
+    (line,) = groups(rows)
+    assert line["best_val_accuracy"] == line["val_accuracy"] == pytest.approx(0.3)
+    assert (line["seed"], line["config_hash"], line["seeds"]) == (None, None, [0, 1])
+    (line,) = groups(rows[:1])
+    assert (line["seed"], line["config_hash"], line["best_val_accuracy"]) == (0, "0", 0.4)
 
 
 def test_a_setting_that_older_records_lack_means_its_default() -> None:

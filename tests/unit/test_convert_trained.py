@@ -1,5 +1,6 @@
 """`convert` and back where weights, types or layers are not freshly made: no loss in silence."""
 
+import copy
 import math
 
 import numpy as np
@@ -51,6 +52,25 @@ class TestFit:
         assert rt.convert(linear(0.9), single(lopsided), scale="fit").scale.item() == pytest.approx(
             0.9
         )
+
+    def test_only_the_weights_that_are_given_must_fit(self):
+        """Not the ones that torch would draw for a fresh layer."""
+        device = rt.devices.SoftBounds(states=10, w_min=-0.1, w_max=1.0, variation="none")
+        layer = nn.Linear(25, 16)
+        with torch.no_grad():
+            layer.weight.uniform_(-0.05, 0.5)
+        before = torch.random.get_rng_state()
+        for scale in ("auto", "fit", 0.6):
+            new = rt.convert(copy.deepcopy(layer), single(device), scale=scale)
+            torch.testing.assert_close(new.weight.data, layer.weight.data)
+        assert torch.equal(before, torch.random.get_rng_state())
+
+    def test_auto_leaves_room_on_the_side_of_the_nearer_bound(self):
+        device = rt.devices.SoftBounds(states=10, w_min=-0.1, w_max=1.0)
+        layer = rt.convert(nn.Linear(400, 30), single(device))  # a loss of a tenth would warn
+        assert layer.scale.item() == pytest.approx(1.5 / 0.1 / 20)
+        device = rt.devices.SoftBounds(states=10, w_min=-0.6, w_max=1.0)
+        assert rt.convert(nn.Linear(400, 30), single(device)).scale.item() == pytest.approx(3 / 20)
 
     def test_layers_themselves_have_no_weights_to_fit(self):
         with pytest.raises(ConfigError, match='in convert also "fit"'):

@@ -1,5 +1,7 @@
 """What is read from a file of a measurement, and what is refused."""
 
+import re
+
 import pytest
 
 from resitile.errors import DataError
@@ -21,6 +23,26 @@ class TestFiles:
         assert first.ups.tolist() == [True, True, False]
         assert second.readings.tolist() == [1, 0.5, 0.4]
         assert other.ups.tolist() == [True]
+
+    @pytest.mark.parametrize("turned", [False, True])
+    def test_exchanged_directions_are_told(self, tmp_path, turned):
+        """As by swapped labels, or the sign of a current at a negative read voltage."""
+        path = tmp_path / "a.csv"
+        rows = ["direction,conductance", ",1"]
+        for k in range(40):
+            up, level = k % 20 < 10, min(k % 20, 20 - k % 20) + 1 + 0.05 * (k % 3)
+            rows.append(f"{'up' if up != turned else 'down'},{-level if turned else level}")
+        path.write_text("\n".join(rows))
+        assert len(read_trains(path)) == 1  # both at once are a device again
+        other = {"up": "down", "down": "up"}
+        path.write_text("\n".join(re.sub("up|down", lambda m: other[m[0]], row) for row in rows))
+        with pytest.raises(DataError, match="the directions are exchanged, or the readings have"):
+            read_trains(path)
+
+    def test_noise_that_hides_the_response_is_not_taken_for_that(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("direction,g\n,0\nup,2\ndown,0\nup,-3\ndown,0\nup,0.5\ndown,0\n")
+        assert len(read_trains(path)) == 1
 
     def test_decimal_commas_between_tabs(self, tmp_path):
         path = tmp_path / "a.csv"

@@ -49,13 +49,13 @@ def compare(
     test accuracies to the baseline, paired by seed. It is also written to comparison.json, .csv
     and .tex (LaTeX, booktabs).
     """
-    from resitile.cli.output import print_groups, say, stopped
+    from resitile.cli.output import print_groups, say, say_idle, stopped
     from resitile.cli.progress import progress
     from resitile.errors import ConfigError, did_you_mean
     from resitile.experiments.compare import compare as run_all
     from resitile.experiments.compare import with_seeds
     from resitile.experiments.config import check_name
-    from resitile.experiments.records import write_atomic, write_json
+    from resitile.experiments.records import RunFolder, read_summary, write_atomic, write_json
     from resitile.experiments.stop import Stopped
     from resitile.reports import as_csv, as_latex, groups, table, write_report
 
@@ -79,4 +79,6 @@ def compare(
     page = write_report(runs, folder / "report.html")
     print_groups(lines, form.value)
     if form is Format.TEXT:
+        for run in runs:
+            say_idle(read_summary(RunFolder(run)) or {}, run.name)
         say(f"report: {page}")

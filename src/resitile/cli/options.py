@@ -107,7 +107,7 @@ def device_table(device_file: Path | None, states: float | None) -> dict[str, An
     from resitile.experiments import toml
 
     if (device_file is None) == (states is None):
-        raise ConfigError("give either --states, such as --states 4, or --device FILE.toml")
+        raise ConfigError("give either --states, such as --states 4, or the TOML file of a device")
     if device_file is None:
         return {"name": "soft_bounds", "states": states}
     content = toml.read(device_file)
@@ -124,6 +124,7 @@ def picture_beside(out: Path, overwrite: bool) -> Path:
         ConfigError: if one of the two is there and must not be replaced, or `out` is no .toml.
     """
     from resitile.errors import ConfigError
+    from resitile.experiments.records import check_place
 
     if out.suffix != ".toml":
         raise ConfigError(f"--out must end in .toml, its picture ends in .svg; got {out}")
@@ -131,4 +132,5 @@ def picture_beside(out: Path, overwrite: bool) -> Path:
     for path in (out, picture):
         if path.exists() and not overwrite:
             raise ConfigError(f"{path} exists; write elsewhere with --out, or give --overwrite")
+    check_place(out.parent)
     return picture

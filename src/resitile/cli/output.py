@@ -75,6 +75,15 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
     )
 
 
+def say_idle(summary: dict[str, Any], run: str = "") -> None:
+    """Name the tiles of a run that no pulse ever reached."""
+    for name, tiles in summary.get("idle_tiles", {}).items():
+        say(
+            f"{run}{': ' if run else ''}no pulse ever reached tile {', '.join(map(str, tiles))} of "
+            f"{name}, which still holds what it began with: other steps or more epochs may move it"
+        )
+
+
 def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     """A comparison as a table, JSON, CSV or LaTeX."""
     from resitile.reports.comparison import as_csv, as_latex, columns_to_read, shown

@@ -90,8 +90,9 @@ def plan(
     reach on validation images counts, and corrects the other predictions; where no other promises
     more, the best is tried with half and twice its learning rate. These runs are kept in
     RUNS_DIR/NAME-measured, NAME being that of the written run; the same command goes on where it
-    was interrupted. The picture of accuracy against cost is written beside the run. Exit status 1
-    if nothing keeps to the limits; the table is printed then, too.
+    was interrupted. The picture of accuracy against cost is written beside the run. Costs and
+    limits take one patch for all of a convolution, as the published tables do. Exit status 1 if
+    nothing keeps to the limits; the table is printed then, too, and nothing is written.
     """
     from resitile.cli.output import print_json, say
     from resitile.errors import ConfigError
@@ -125,17 +126,17 @@ def plan(
         found = _by_runs(question, measure, folder, digital_accuracy)
     else:
         found = _predicted(question, digital_accuracy)
-    write_plan(found, picture)
     chosen = found["recommended"]
     if chosen is not None:
+        write_plan(found, picture)
         run = question.run(question.choice(chosen), out.stem)
         records.write_atomic(out, run.toml().encode())
     if as_json:
         print_json(found)
     else:
         _print(found, question)
-        say(f"picture: {picture}")
         if chosen is not None:
+            say(f"picture: {picture}")
             say(f"run: {out}")
     if chosen is None:
         which = "none of the measured methods" if measure else "no method"
@@ -173,7 +174,9 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     """The table and what to know about it."""
     from resitile import devices
     from resitile.cli.output import print_table, say
+    from resitile.cost.primitives import primitives_of
     from resitile.experiments.plan import promising, reference_range
+    from resitile.nn.cost import crossbars, one_patch_only
 
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
     titles += ["area", ""]
@@ -204,13 +207,19 @@ def _print(found: dict[str, Any], question: "Question") -> None:
     device = question.made_device
     if type(device) is not devices.SoftBounds:
         say(
-            f"predicted as for soft bounds of {found['effective_states']:.3g} states: what q_up "
+            f"predicted as for soft bounds of {found['effective_states']:.4g} states: what q_up "
             "and q_down look like does not enter predictions, only runs (--measure 6)"
+        )
+    layers = crossbars(question.network, question.batch, primitives_of(None), digital=True)
+    if convolutions := one_patch_only(layers, None):
+        say(
+            f"one patch stands for all of {', '.join(convolutions)}, in costs and limits; "
+            "resitile cost RUN.toml --sample 1,28,28, the input's shape, counts every patch"
         )
     low, high = reference_range()
     if not low <= found["effective_states"] <= high:
         say(
-            f"the device counts as one of {found['effective_states']:.3g} states, outside of "
+            f"the device counts as one of {found['effective_states']:.4g} states, outside of "
             f"the reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
         )
 

@@ -19,7 +19,7 @@ def train(
     threads: Threads = None,
 ) -> None:
     """Train one network; everything about the run goes to runs/NAME."""
-    from resitile.cli.output import print_json, print_runs, say, stopped
+    from resitile.cli.output import print_json, print_runs, say, say_idle, stopped
     from resitile.cli.progress import progress
     from resitile.experiments.records import RunFolder
     from resitile.experiments.runner import run
@@ -44,11 +44,7 @@ def train(
         print_json(summary)
     else:
         print_runs(table([folder.path]))
-        for name, tiles in summary.get("idle_tiles", {}).items():
-            say(
-                f"no pulse ever reached tile {', '.join(map(str, tiles))} of {name}, which still "
-                "holds what it began with: larger steps or more epochs would move it"
-            )
+        say_idle(summary)
         say(f"report: {folder.report}")
 
 

@@ -188,7 +188,7 @@ def plan(
         cost = estimate_cost(
             model, algorithm=rule, batch=batch, primitives=primitives, lr=choice.lr
         ).total
-        predicted = least + (1 - losses[choice.method]) * (digital - least)
+        predicted = min(least + (1 - losses[choice.method]) * (digital - least), 1.0)
         if choice.factor != 1:  # another rate is thought to do as well
             predicted = measured.get(choice.method, predicted)
         row = {

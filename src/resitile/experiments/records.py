@@ -12,7 +12,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -132,7 +132,8 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
     except OSError as error:
         raise cannot_write(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # as where a file stands in the place of the folder
+            temporary.unlink(missing_ok=True)
 
 
 def cannot_write(path: Path, error: OSError) -> ResitileError:
@@ -140,7 +141,7 @@ def cannot_write(path: Path, error: OSError) -> ResitileError:
     remedy = "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
     return ResitileError(
         f"cannot write {path}: {error.strerror or error}; what was saved before is intact: "
-        f"{remedy} and go on with --resume"
+        f"{remedy} and give the same command again (train: with --resume)"
     )
 
 

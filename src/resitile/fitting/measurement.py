@@ -18,6 +18,8 @@ _UNIT = re.compile(r"[\[(].*[\])]")  # behind a column's name
 _UP = ("up", "+", "1", "+1", "1.0", "set", "potentiation", "ltp")
 _DOWN = ("down", "-", "-1", "-1.0", "reset", "depression", "ltd")
 _LEAST = 3  # steps in either direction, fewer show no response
+_WAYS = (True, False)  # up, down
+_SURE = 3.0  # standard errors from which on a mean step has the wrong sign
 _NEEDED = (
     "a column conductance and a column direction (up or down: the pulse before the reading), or "
     "two columns up and down with the readings of a train each"
@@ -112,7 +114,8 @@ def check_trains(trains: Sequence[Train], name: str) -> None:
     """Refuse what no response can be fitted to.
 
     Raises:
-        DataError: if readings are not finite, are all the same, or too few pulses go one way.
+        DataError: if readings are not finite, are all the same, or move against the pulses, or if
+            too few pulses go one way.
     """
     for up, word in ((True, "up"), (False, "down")):
         steps = sum(int((train.ups == up).sum()) for train in trains)
@@ -126,6 +129,14 @@ def check_trains(trains: Sequence[Train], name: str) -> None:
         raise DataError(f"{name} has readings that are NaN or infinite; leave those rows out")
     if np.ptp(every) == 0:
         raise DataError(f"all readings of {name} are {every[0]:g}: no pulse moved anything")
+    moves = {up: np.concatenate([np.diff(t.readings)[t.ups == up] for t in trains]) for up in _WAYS}
+    room = {up: _SURE * float(np.std(d)) / math.sqrt(d.size) for up, d in moves.items()}
+    if moves[True].mean() < -room[True] and moves[False].mean() > room[False]:
+        raise DataError(
+            f"in {name} pulses up lower the readings on average and pulses down raise them: the "
+            "directions are exchanged, or the readings have their sign turned, as currents at a "
+            "negative read voltage have; correct one of the two"
+        )
 
 
 def _cells(path: Path, number: int, line: str, mark: str) -> list[str]:

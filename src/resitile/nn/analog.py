@@ -47,8 +47,10 @@ class AnalogModule(nn.Module):
     spatial: int = 0  # spatial axes behind the channels
     digital_dtype = torch.float32  # of the layer that `to_digital` makes
 
-    def _make_analog(self, algorithm: Algorithm, scale: Any, io: None, seed: int | None) -> None:
-        """Turn the freshly made torch layer into an analog one that holds the same weight."""
+    def _make_analog(
+        self, algorithm: Algorithm, scale: Any, io: None, seed: int | None
+    ) -> Programmed:
+        """Turn what is a torch layer so far into an analog one that holds the same weight."""
         if not isinstance(algorithm, Algorithm):
             raise ConfigError(
                 "algorithm must be one of resitile.algorithms, such as "
@@ -83,7 +85,7 @@ class AnalogModule(nn.Module):
             self.register_buffer(PREFIX + name, torch.from_numpy(array.copy()))
         self.register_buffer("fingerprint", fingerprint(algorithm))
         self._fresh()
-        self.program(start)
+        return self.program(start)
 
     def _fresh(self) -> None:
         """Start a tape, as in a new object or process."""

@@ -1,60 +1,75 @@
-"""What users have set on a layer goes with it when an analog layer takes its place, and back."""
+"""An analog layer in the place of a digital one, with all that users have set on it, and back."""
 
+import copy
+from typing import Any
+
+import torch
 from torch import nn
 
+from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.nn.analog import AnalogModule
 from resitile.nn.saved import PREFIX
+from resitile.tiles import Programmed
 
-_HOOKS = (
-    "_forward_hooks",
-    "_forward_hooks_with_kwargs",
-    "_forward_hooks_always_called",
-    "_forward_pre_hooks",
-    "_forward_pre_hooks_with_kwargs",
-    "_backward_hooks",
-    "_backward_pre_hooks",
-    "_is_full_backward_hook",
-)
 _HELD = ("_buffers", "_parameters", "_modules", "_non_persistent_buffers_set")
-_ANALOG = ("algorithm", "tape", "digital_dtype")  # attributes, and
+_ANALOG = ("algorithm", "tape", "digital_dtype")  # attributes of a single analog layer, and
 _TENSORS = ("weight", "bias", "scale", "crosspoints", "counts", "wear", "seeds", "fingerprint")
 
 
-def carry_over(old: nn.Module, new: nn.Module) -> None:
-    """Give `new` the hooks, attributes, buffers, parameters and modules that users gave to `old`.
+def analog_in_place_of(
+    layer: Any, kind: type[AnalogModule], algorithm: Algorithm, scale: Any, io: None, seed: int
+) -> tuple[AnalogModule, Programmed]:
+    """An analog layer with the weight, bias, hooks, attributes, ... of a digital one.
 
     Args:
-        old: a linear or convolution layer, analog or digital.
-        new: the other one that takes its place, freshly made.
+        layer: stays as it is.
+        kind: the analog class that is derived from the layer's.
+        algorithm, scale, io, seed: as for `kind`.
+
+    Returns:
+        The analog layer, and what its devices could not hold.
 
     Raises:
-        ConfigError: if an analog layer has another use for one of their names.
+        ConfigError: if a setting is impossible, or an attribute has a name that `kind` uses.
     """
-    for hooks in _HOOKS:  # the same dictionaries, so that handles of hooks still remove them
-        setattr(new, hooks, getattr(old, hooks))
-    analog = isinstance(old, AnalogModule)
-    for name, value in vars(old).items():
-        made = name in vars(new) and name not in _ANALOG  # by torch's class, in both
-        if not (made or name in _HELD or (analog and name in _ANALOG)):
-            _check_free(new, name)
+    for name in (*vars(layer), *layer._buffers, *layer._parameters, *layer._modules):
+        used = hasattr(kind, name) and not hasattr(type(layer), name)
+        if used or name in _ANALOG or (name in _TENSORS and name not in ("weight", "bias")):
+            raise ConfigError(
+                f"it has an attribute {name!r} of its own, a name that {kind.__name__} uses for "
+                "something else; rename it, or exclude the layer"
+            )
+    new = kind.__new__(kind)
+    vars(new).update(vars(layer))  # hooks stay the same dictionaries: their handles remove them
+    for held in _HELD:
+        vars(new)[held] = copy.copy(vars(layer)[held])
+    programmed = new._make_analog(algorithm, scale, io, seed)
+    new.digital_dtype = layer.weight.dtype
+    new.weight.requires_grad_(layer.weight.requires_grad)
+    if layer.bias is not None:
+        bias = layer.bias.detach().to(torch.float32).clone()
+        new.bias = nn.Parameter(bias, requires_grad=layer.bias.requires_grad)
+    return new, programmed
+
+
+def carry_back(layer: AnalogModule, new: nn.Module) -> None:
+    """Give a digital layer what users have set on an analog one: hooks, attributes, buffers, ...
+
+    Args:
+        layer: the analog one.
+        new: freshly made, with its weight and bias.
+    """
+    for name, value in vars(layer).items():
+        fresh = name in vars(new) and "hook" not in name
+        derived = hasattr(type(layer), name) and not hasattr(new, name)  # cached by the analog one
+        if not (fresh or derived or name in (*_HELD, *_ANALOG)):
             vars(new)[name] = value
-    for name, buffer in old._buffers.items():
-        if not (analog and (name in _TENSORS or name.startswith(PREFIX))):
-            _check_free(new, name)
-            new.register_buffer(name, buffer, name not in old._non_persistent_buffers_set)
-    for name, parameter in old._parameters.items():
-        if name not in ("weight", "bias") and not (analog and name in _TENSORS):
-            _check_free(new, name)
+    for name, buffer in layer._buffers.items():
+        if name not in _TENSORS and not name.startswith(PREFIX):
+            new.register_buffer(name, buffer, name not in layer._non_persistent_buffers_set)
+    for name, parameter in layer._parameters.items():
+        if name not in _TENSORS:
             new.register_parameter(name, parameter)
-    for name, module in old._modules.items():
-        _check_free(new, name)
+    for name, module in layer._modules.items():
         new.register_module(name, module)
-
-
-def _check_free(new: nn.Module, name: str) -> None:
-    if hasattr(new, name):
-        raise ConfigError(
-            f"it has an attribute {name!r} of its own, a name that {type(new).__name__} uses for "
-            "something else; rename it, or exclude the layer"
-        )

@@ -14,7 +14,7 @@ from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
 from resitile.nn.analog import AnalogModule, analog_layers
-from resitile.nn.carry import carry_over
+from resitile.nn.carry import analog_in_place_of, carry_back
 from resitile.nn.conv import AnalogConv1d, AnalogConv2d, AnalogConv3d
 from resitile.nn.linear import AnalogLinear
 from resitile.nn.refusals import check_layers, check_patterns, check_references
@@ -55,8 +55,9 @@ def convert(
         include: glob patterns on layers' names ("layer3.*"); None takes all layers.
         exclude: glob patterns of layers that stay digital.
         scale: output scale of each layer, see `AnalogLinear`; "auto" is 3 / sqrt(fan-in) over the
-            device's reach, "fit" the same or as much more as the layer's largest weight needs (for
-            trained weights). The learning rate acts on the tiles, so on a weight by scale times it.
+            device's reach (or 1.5 over its nearer bound, if that is more), "fit" the same or as
+            much more as the layer's largest weight needs, for trained weights. The learning rate
+            acts on the tiles, so on a weight by scale times that.
         io: converters; only None (ideal) for now.
         seed: of pulses and device spread; every layer gets its own from it, also where a model is
             converted in several calls.
@@ -159,25 +160,7 @@ def _analog(
     """The analog layer, and what its devices could not hold."""
     if isinstance(scale, str) and scale == "fit" and isinstance(algorithm, Algorithm):
         scale = fitting_scale(layer.weight, algorithm.devices())
-    if isinstance(layer, nn.Linear):
-        arguments: tuple[Any, ...] = (layer.in_features, layer.out_features, False)
-    else:
-        arguments = (
-            layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride,
-            layer.padding, layer.dilation, layer.groups, False, layer.padding_mode,
-        )  # fmt: skip
-    with torch.random.fork_rng(devices=[]):  # torch's own initialisation is overwritten below
-        new: AnalogModule = _PAIRS[type(layer)](
-            *arguments, algorithm=algorithm, scale=scale, io=io, seed=seed
-        )
-    programmed = new.program(layer.weight)
-    new.digital_dtype = layer.weight.dtype
-    new.weight.requires_grad_(layer.weight.requires_grad)
-    if layer.bias is not None:
-        bias = layer.bias.detach().to(torch.float32).clone()
-        new.bias = nn.Parameter(bias, requires_grad=layer.bias.requires_grad)
-    carry_over(layer, new)
-    return new.train(layer.training), programmed
+    return analog_in_place_of(layer, _PAIRS[type(layer)], algorithm, scale, io, seed)
 
 
 def to_digital(model: nn.Module) -> nn.Module:
@@ -214,7 +197,7 @@ def _digital(layer: Any) -> nn.Module:
         if old is not None:
             value = old.detach().clone().to(layer.digital_dtype)
             setattr(new, name, nn.Parameter(value, old.requires_grad))
-    carry_over(layer, new)
+    carry_back(layer, new)
     return new.train(layer.training)
 
 

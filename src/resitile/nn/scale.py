@@ -14,8 +14,9 @@ def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[floa
     """Value of an output scale, and whether it is learnt.
 
     Args:
-        scale: a number above 0, "auto" (3 / sqrt(fan-in) over the devices' reach), "learnable"
-            (starts at auto), or a scalar Parameter to start from.
+        scale: a number above 0, "auto" (3 / sqrt(fan-in) over the devices' reach, but at least
+            1.5 / sqrt(fan-in), half as much again as the largest weight that torch draws, over
+            the nearer bound), "learnable" (starts at auto), or a scalar Parameter to start from.
         d_in: fan-in.
         devices: of all tiles.
 
@@ -23,7 +24,8 @@ def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[floa
         ConfigError: if it is none of these.
     """
     reach = max(max(d.w_max, -d.w_min) for d in devices)
-    auto = 3.0 / (math.sqrt(d_in) * reach)
+    nearer = min(max(d.w_max for d in devices), max(-d.w_min for d in devices))
+    auto = max(3.0 / reach, 1.5 / nearer) / math.sqrt(d_in)
     if isinstance(scale, str) and scale in ("auto", "learnable"):
         value, learn = auto, scale == "learnable"
     elif isinstance(scale, nn.Parameter):

@@ -23,7 +23,10 @@ _COLUMNS = (
     ("digital_storage_bytes", "digital storage"),
     ("update_ns", "update"),
 )
-_MEANS = ("ms_per_step", "wall_s", "pulses", "digital_storage_bytes", "update_ns")
+_MEANS = (
+    "ms_per_step", "wall_s", "pulses", "digital_storage_bytes", "update_ns", "best_val_accuracy",
+)  # fmt: skip
+_OF_ONE = ("seed", "config_hash")  # mean nothing for several
 
 
 def interval(values: Sequence[float]) -> float | None:
@@ -48,7 +51,8 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
 
     Returns:
         Per line the keys of its first run, with `seeds`, `n`, means for numbers that differ
-        between seeds, half 95 % intervals `val_ci95` and `test_ci95` (None with one seed), and
+        between seeds, None for the `seed` and `config_hash` of several,
+        half 95 % intervals `val_ci95` and `test_ci95` (None with one seed), and
         `difference` and `difference_ci95`: test accuracy less that of the baseline, paired over
         the seeds that both have.
 
@@ -97,6 +101,8 @@ def _line(runs: list[dict[str, Any]]) -> dict[str, Any]:
         values = [run[key] for run in runs if run.get(key) is not None]
         if values:
             line[key] = sum(values) / len(values)
+    if len(runs) > 1:
+        line |= {key: None for key in _OF_ONE if key in line}
     return line
 
 
