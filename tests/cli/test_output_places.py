@@ -36,6 +36,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("report runs/old -o .", "--out . is a folder; name the page, such as report.html"),
         ("theory --quick --only schedule -o taken/x", "taken is no folder; name another place"),
         ("theory --quick --only schedule -o taken", "taken is a file"),
+        ("report runs/old runs/../runs/old", "is named twice"),
         ("plan --states 4 -o taken/x.toml", "cannot make the folder taken: "),
         ("device plot --states 4 -o taken/x.svg", "cannot make the folder taken: "),
         ("train tiny.toml --runs-dir taken/x", "taken is no folder; name another place"),

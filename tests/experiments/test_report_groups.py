@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from resitile.reports import groups
+from resitile.reports.comparison import shown
 from resitile.reports.records import Run
 
 
@@ -33,6 +34,11 @@ def test_a_line_of_several_seeds_has_nothing_of_the_first_alone() -> None:
     assert (line["seed"], line["config_hash"], line["seeds"]) == (None, None, [0, 1])
     (line,) = groups(rows[:1])
     assert (line["seed"], line["config_hash"], line["best_val_accuracy"]) == (0, "0", 0.4)
+
+
+def test_epochs_of_an_unfinished_line_are_marked() -> None:
+    assert shown({"epochs": 10, "status": "unfinished"}, "epochs") == "10, unfinished"
+    assert shown({"epochs": 10, "status": "finished"}, "epochs") == "10"
 
 
 def test_a_setting_that_older_records_lack_means_its_default() -> None:

@@ -30,6 +30,8 @@ def report(
     for run in runs:
         if not (run / "config.toml").is_file():
             raise ConfigError(f"{run} is not the folder of a run: it holds no config.toml")
+        if [other.resolve() for other in runs].count(run.resolve()) > 1:
+            raise ConfigError(f"{run} is named twice; name every run once")
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name the page, such as {out / 'report.html'}")
     check_place(out.parent)

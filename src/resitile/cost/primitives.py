@@ -131,7 +131,8 @@ class Primitives:
                 value = math.nan
             if not equals or math.isnan(value):
                 raise ConfigError(
-                    f"a primitive is set by NAME=NUMBER, such as read_ns=20; got {setting!r}"
+                    f"a primitive is set by NAME=NUMBER, such as read_ns=20, and a setting of the "
+                    f"configuration by its dotted key, such as device.states=4; got {setting!r}"
                 )
             changes[name.strip()] = value
         return self.replace(**changes)

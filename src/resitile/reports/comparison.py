@@ -128,6 +128,8 @@ def shown(line: dict[str, Any], key: str) -> str:
         half = line.get(name)
         text = f"{100 * value:{sign}.2f}"
         return f"{text} %" if half is None else f"{text} ± {100 * half:.2f} %"
+    if key == "epochs" and line.get("status") == "unfinished":
+        return f"{value}, unfinished"
     if key == "pulses":
         return f"{value:.3g}"
     if key == "wall_s":
