@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from resitile.reports import groups
+from resitile.reports import groups, told_apart
 from resitile.reports.comparison import shown
 from resitile.reports.records import Run
 
@@ -34,6 +34,13 @@ def test_a_line_of_several_seeds_has_nothing_of_the_first_alone() -> None:
     assert (line["seed"], line["config_hash"], line["seeds"]) == (None, None, [0, 1])
     (line,) = groups(rows[:1])
     assert (line["seed"], line["config_hash"], line["best_val_accuracy"]) == (0, "0", 0.4)
+
+
+def test_lines_of_one_label_are_told_apart_by_name() -> None:
+    lines = [
+        {"label": label, "name": name} for label, name in (("MP", "a"), ("MP", "b"), ("c", "c"))
+    ]
+    assert [line["label"] for line in told_apart(lines)] == ["MP (a)", "MP (b)", "c"]
 
 
 def test_epochs_of_an_unfinished_line_are_marked() -> None:

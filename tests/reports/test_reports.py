@@ -65,6 +65,13 @@ def test_page_holds_every_run_and_no_outside_resource(tmp_path):
     assert "<script" not in page
 
 
+def test_the_baseline_is_that_of_the_page_too(tmp_path):
+    runs = [make_run(tmp_path, "a", accuracy=0.8), make_run(tmp_path, "b", tiles=1, accuracy=0.5)]
+    assert "-30.00 %" in write_report(runs, tmp_path / "r.html").read_text()
+    page = write_report(runs, tmp_path / "r.html", baseline="b").read_text()
+    assert "+30.00 %" in page and "-30.00 %" not in page
+
+
 def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
     runs = [
         make_run(tmp_path, "bad", tiles=1, accuracy=0.10),

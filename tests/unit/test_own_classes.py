@@ -205,3 +205,15 @@ class TestModules:
     def test_names_of_nothing(self, kind, name):
         with pytest.raises(ConfigError, match=f"{kind} '{name}' cannot be imported: "):
             MAKERS[kind](name)
+
+
+def test_a_fault_of_an_own_algorithm_names_it_and_the_layer():
+    class Beyond(rt.algorithms.SingleTile, name="beyond_of_test_own_classes"):
+        def step(self, weight, state, batch, lr):
+            weight.pulse(1, batch, lr)
+
+    layer = rt.nn.AnalogLinear(4, 3, algorithm=Beyond(rt.devices.SoftBounds(states=4)), seed=1)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
+    layer(torch.ones(2, 4)).sum().backward()
+    with pytest.raises(ConfigError, match=r"^Beyond, layer of \(3, 4\): there is no tile 1"):
+        optimizer.step()

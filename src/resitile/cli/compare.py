@@ -57,7 +57,7 @@ def compare(
     from resitile.experiments.config import check_name
     from resitile.experiments.records import RunFolder, read_summary, write_atomic, write_json
     from resitile.experiments.stop import Stopped
-    from resitile.reports import as_csv, as_latex, groups, table, write_report
+    from resitile.reports import as_csv, as_latex, groups, table, told_apart, write_report
 
     form = form_of(form, as_json)
     wanted = [read_config(path, settings, data_dir, threads) for path in configs]
@@ -72,11 +72,11 @@ def compare(
             runs = run_all(wanted, folder, overwrite=overwrite, observer=observer)
     except Stopped as stop:
         raise stopped(f"{stop}; go on with the same command (without --overwrite)") from None
-    lines = groups(table(runs), baseline)
+    lines = told_apart(groups(table(runs), baseline))
     write_json(folder / "comparison.json", lines)
     write_atomic(folder / "comparison.csv", as_csv(lines).encode())
     write_atomic(folder / "comparison.tex", as_latex(lines).encode())
-    page = write_report(runs, folder / "report.html")
+    page = write_report(runs, folder / "report.html", baseline=baseline)
     print_groups(lines, form.value)
     if form is Format.TEXT:
         for run in runs:

@@ -24,7 +24,7 @@ def report(
     from resitile.cli.output import print_groups, say
     from resitile.errors import ConfigError
     from resitile.experiments.records import check_place
-    from resitile.reports import groups, table, write_report
+    from resitile.reports import groups, table, told_apart, write_report
 
     form = form_of(form, as_json)
     for run in runs:
@@ -35,8 +35,8 @@ def report(
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name the page, such as {out / 'report.html'}")
     check_place(out.parent)
-    lines = groups(table(runs), baseline)
-    page = write_report(runs, out)
+    lines = told_apart(groups(table(runs), baseline))
+    page = write_report(runs, out, baseline=baseline)
     print_groups(lines, form.value)
     if form is Format.TEXT:
         say(f"report: {page}")

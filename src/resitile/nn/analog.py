@@ -187,8 +187,12 @@ class AnalogModule(nn.Module):
         """Carry out the updates of mini-batches, in order."""
         composite, state = self._views()
         self.tape.updates += 1
-        for batch in batches:
-            self.algorithm.step(composite, state, batch, lr)
+        try:
+            for batch in batches:
+                self.algorithm.step(composite, state, batch, lr)
+        except ConfigError as error:  # the fault of an algorithm, perhaps one that a user writes
+            where = f"{type(self.algorithm).__name__}, layer of {composite.weight.shape}"
+            raise ConfigError(f"{where}: {error}") from error
 
     def follow_scale(self) -> None:
         """Recompute the weight if a learnt scale has moved since.

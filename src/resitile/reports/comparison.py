@@ -84,6 +84,17 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
     return lines
 
 
+def told_apart(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same lines; where several have one label, the name of the run is added to it."""
+    labels = [line["label"] for line in lines]
+    return [
+        {**line, "label": f"{line['label']} ({line['name']})"}
+        if labels.count(line["label"]) > 1
+        else line
+        for line in lines
+    ]
+
+
 def _line(runs: list[dict[str, Any]]) -> dict[str, Any]:
     seeds = [run["seed"] for run in runs]
     line = {**runs[0], "seeds": seeds, "n": len(runs), "runs": [run["name"] for run in runs]}

@@ -16,13 +16,16 @@ from resitile.reports import comparison, figures
 from resitile.reports.records import Run, read_runs, row
 
 
-def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> Path:
+def write_report(
+    run_dirs: list[Path], out: Path, title: str | None = None, baseline: str | None = None
+) -> Path:
     """Write the page about runs; it needs nothing beside it and no network.
 
     Args:
         run_dirs: run folders, in the order of the table.
         out: the file to write.
         title: headline; None makes one from the data.
+        baseline: name or label of the run that the others are compared with; None is the first.
 
     Returns:
         `out`.
@@ -33,7 +36,7 @@ def write_report(run_dirs: list[Path], out: Path, title: str | None = None) -> P
     """
     runs = read_runs(run_dirs)
     rows = [row(run) for run in runs]
-    lines = comparison.groups(rows)
+    lines = comparison.told_apart(comparison.groups(rows, baseline))
     columns = comparison.columns_to_read(lines)
     first = next((run.summary for run in runs if run.summary), None)
     data = (first or {}).get("data") or runs[0].config.get("data", {}).get("name", "?")
