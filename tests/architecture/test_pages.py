@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 from resitile.experiments.config import load
+from resitile.experiments.search import Dimension
+from resitile.experiments.sweep import Axis
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,6 +31,14 @@ def test_the_tables_of_the_configuration_are_those_of_the_code():
         "`cascaded_residual_learning`:",
     ):
         assert words in made
+
+
+def test_every_key_of_a_sweep_and_a_search_is_on_the_page():
+    text = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    for head, model in (("sweep", Axis), ("search", Dimension)):
+        (section,) = re.findall(rf"^## `\[{head}\]`.*?(?=^## |\Z)", text, re.M | re.S)
+        first = re.findall(r"^\| (`.*?) \|", section, re.M)
+        assert set(re.findall(r"`(\w+)`", " ".join(first))) == set(model.model_fields)
 
 
 def test_the_tables_of_results_are_those_of_their_records():

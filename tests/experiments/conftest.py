@@ -43,6 +43,23 @@ threads = 1
 MakeConfig = Callable[..., Config]
 
 
+MakeNetwork = Callable[..., str]
+
+
+@pytest.fixture
+def make_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MakeNetwork:
+    """A network of the user's own, in a file; answers with its "module:Class"."""
+
+    def make(module: str, layers: str, *then: str) -> str:
+        lines = ["from torch import nn", "class Net(nn.Sequential):", "    def __init__(self):"]
+        lines += [f"        {line}" for line in (f"super().__init__({layers})", *then)]
+        (tmp_path / f"{module}.py").write_text("\n".join(lines))
+        monkeypatch.syspath_prepend(tmp_path)
+        return f"{module}:Net"
+
+    return make
+
+
 @pytest.fixture
 def make_config(tmp_path: Path) -> MakeConfig:
     """A configuration from TOML text and overrides, named "tiny"."""

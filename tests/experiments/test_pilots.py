@@ -19,6 +19,7 @@ from resitile.experiments.plan import Limits, plan, promising, rule_of
 from resitile.experiments.plan import best as best_of
 from resitile.experiments.plan_choices import choices
 from resitile.models.lenet5 import LeNet5
+from tests.experiments.conftest import MakeNetwork
 
 DEVICE = rt.devices.SoftBounds(states=4)
 
@@ -370,22 +371,16 @@ def test_a_task_that_digital_training_does_not_learn_is_told(tmp_path: Path) -> 
 
 
 def test_a_network_that_the_devices_cannot_hold_is_refused_before_any_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_network: MakeNetwork
 ) -> None:
-    (tmp_path / "net_of_test_pilots.py").write_text(
-        "from torch import nn\n"
-        "class Large(nn.Sequential):\n"
-        "    def __init__(self):\n"
-        "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n"
-        "        nn.init.constant_(self[1].weight, 9.0)\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
+    large = make_network(
+        "net_of_test_pilots", "nn.Flatten(), nn.Linear(784, 10)",
+        "nn.init.constant_(self[1].weight, 9.0)",
+    )  # fmt: skip
     few = {"name": "fashion-mnist-10k", "batch_size": 16, "limit": 100}
     device = {"name": "soft_bounds", "states": 4}
     with pytest.raises(ConfigError, match="outside what the tiles can hold"):
-        answer_by_runs(
-            Question(device, few, "net_of_test_pilots:Large", 1, 6), 1, tmp_path / "runs"
-        )
+        answer_by_runs(Question(device, few, large, 1, 6), 1, tmp_path / "runs")
     assert not (tmp_path / "runs").exists()
 
 

@@ -25,6 +25,7 @@ from resitile.experiments.plan import (
 from resitile.experiments.plan_choices import choices
 from resitile.models.lenet5 import LeNet5
 from resitile.reports.plan import front
+from tests.experiments.conftest import MakeNetwork
 
 DEVICE = rt.devices.SoftBounds(states=4)
 
@@ -333,17 +334,11 @@ def test_limits_of_storage_are_thousands_of_bytes(tmp_path: Path) -> None:
 
 
 def test_a_network_that_does_not_take_the_images_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make_network: MakeNetwork
 ) -> None:
-    (tmp_path / "net_of_test_plan.py").write_text(
-        "from torch import nn\n"
-        "class Net(nn.Sequential):\n"
-        "    def __init__(self):\n"
-        "        super().__init__(nn.Flatten(), nn.Linear(400, 10))\n"
-    )
-    monkeypatch.syspath_prepend(tmp_path)
+    small = make_network("net_of_test_plan", "nn.Flatten(), nn.Linear(400, 10)")
     out = tmp_path / "mine.toml"
-    command = ["plan", "--states", "4", "--model", "net_of_test_plan:Net", "-o", str(out)]
+    command = ["plan", "--states", "4", "--model", small, "-o", str(out)]
     done = CliRunner().invoke(app, command)
     assert done.exit_code == 2 or isinstance(done.exception, ConfigError)
     assert not out.exists()

@@ -121,7 +121,9 @@ class TestCarriedOver:
         assert set(dict(old.named_buffers())) == {"mask", "cache"}
         assert not {"algorithm", "tape", "digital_dtype"} & set(vars(old))
 
-    @pytest.mark.parametrize("name", ["scale", "algorithm", "tiles", "program", "crosspoints"])
+    @pytest.mark.parametrize(
+        "name", ["scale", "algorithm", "tiles", "program", "crosspoints", "state_steps"]
+    )
     def test_names_that_analog_layers_use_are_refused(self, name):
         model = nn.Sequential(nn.Linear(4, 3))
         told = rf"layer '0': it has an attribute '{name}' of its own"
@@ -213,6 +215,7 @@ def test_an_initialisation_of_weight_data_after_convert_is_refused():
     assert torch.equal(layer.crosspoints, held)
 
 
+@pytest.mark.filterwarnings("error")  # the project ignores this very warning elsewhere
 class TestTrainsTooShort:
     FINE = rt.devices.SoftBounds(states=1000, variation="none")  # 31 pulses are 0.062
 

@@ -81,7 +81,7 @@ def cost(
     Without CONFIGS, all algorithms on one layer or network; with one, every layer of its run; with
     several, one line a run.
     """
-    from resitile.cli.output import print_json, say
+    from resitile.cli.output import print_json, say, say_patches
     from resitile.cost import Primitives, describe
     from resitile.errors import ConfigError
     from resitile.experiments import cost_tables
@@ -143,7 +143,7 @@ def cost(
         _print("algorithm", [(figures["label"], figures) for figures in found.values()])
         if "residual_learning" in names and tiles == "inf":
             say("infinitely many tiles of MT-RL, as in the published tables; --tiles 6 counts six")
-        _say_patches(one_patch)
+        say_patches(one_patch)
         if published:
             _print_published(cost_tables.against_published(), labels)
         return
@@ -171,7 +171,7 @@ def _cost_of_runs(
     primitives: "Primitives",
     as_json: bool,
 ) -> None:
-    from resitile.cli.output import print_json, say
+    from resitile.cli.output import print_json, say, say_patches
     from resitile.cost import describe
     from resitile.experiments.config import load
     from resitile.experiments.run_cost import run_cost
@@ -186,7 +186,7 @@ def _cost_of_runs(
         print_json({"runs": runs, "left_out": digital, "primitives": describe(primitives)})
     elif len(runs) > 1:
         _print("run", [(run["label"], run["total"]) for run in runs])
-        _say_patches(list(dict.fromkeys(name for run in runs for name in run["one_patch_only"])))
+        say_patches(list(dict.fromkeys(name for run in runs for name in run["one_patch_only"])))
     else:
         (run,) = runs
         tiles = f"{run['tiles']} tile{'s' if run['tiles'] > 1 else ''}"
@@ -196,7 +196,7 @@ def _cost_of_runs(
             for name, layer in run["layers"].items()
         ]
         _print("layer", [*layers, ("total", run["total"])])
-        _say_patches(run["one_patch_only"])
+        say_patches(run["one_patch_only"])
     if digital and not as_json:
         say(f"left out, trains without tiles: {', '.join(digital)}")
 
@@ -223,16 +223,6 @@ def _layers(
     found = crossbars(models.create(model), batch, primitives, inputs, digital=True)
     layers = {name: layer for name, (_, layer) in found.items()}
     return layers, one_patch_only(found, inputs)
-
-
-def _say_patches(names: list[str]) -> None:
-    from resitile.cli.output import say
-
-    if names:
-        say(
-            f"one patch stands for all of {', '.join(names)}, as in the published tables; "
-            "--sample 1,28,28, the input's shape, counts every patch"
-        )
 
 
 def _inputs(sample: str | None) -> "Tensor | None":

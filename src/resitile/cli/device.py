@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from resitile.cli.options import Json, Replace, device_table, picture_beside
+from resitile.cli.options import Json, Replace, check_free, device_table, picture_beside
 
 if TYPE_CHECKING:
     from resitile.devices import Device
@@ -69,15 +69,12 @@ def plot(
     from resitile.errors import ConfigError
     from resitile.experiments.device_answers import device_answers
     from resitile.experiments.plan import effective_states
-    from resitile.experiments.records import check_place
     from resitile.reports.device import device_figure
 
     device = devices.create(**device_table(device_file, states))
     if out.suffix not in (".svg", ".png"):
         raise ConfigError(f"--out must end in .svg or .png, got {out}")
-    if out.exists() and not overwrite:
-        raise ConfigError(f"{out} exists; write elsewhere with --out, or give --overwrite")
-    check_place(out.parent)
+    check_free(out, overwrite)
     write_figure(device_figure(device_answers(device, seed)), out)
     say(_in_words(device))
     say(f"dw_min {device.dw_min:.4g}; for resitile plan as {effective_states(device):.4g} states")

@@ -124,13 +124,24 @@ def picture_beside(out: Path, overwrite: bool) -> Path:
         ConfigError: if one of the two is there and must not be replaced, or `out` is no .toml.
     """
     from resitile.errors import ConfigError
-    from resitile.experiments.records import check_place
 
     if out.suffix != ".toml":
         raise ConfigError(f"--out must end in .toml, its picture ends in .svg; got {out}")
     picture = out.with_suffix(".svg")
     for path in (out, picture):
-        if path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists; write elsewhere with --out, or give --overwrite")
-    check_place(out.parent)
+        check_free(path, overwrite)
     return picture
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Refuse a file that is there and must not be replaced, or whose folder cannot be made.
+
+    Raises:
+        ConfigError: names it and the remedy.
+    """
+    from resitile.errors import ConfigError
+    from resitile.experiments.records import check_place
+
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists; write elsewhere with --out, or give --overwrite")
+    check_place(path.parent)

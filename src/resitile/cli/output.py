@@ -84,6 +84,17 @@ def say_idle(summary: dict[str, Any], run: str = "") -> None:
         )
 
 
+def say_patches(
+    names: Sequence[str], where: str = "as in the published tables", command: str = ""
+) -> None:
+    """Tell of convolutions whose cost is that of one patch, and what (of `command`) counts all."""
+    if names:
+        say(
+            f"one patch stands for all of {', '.join(names)}, {where}; {command}--sample 1,28,28, "
+            "the input's shape, counts every patch"
+        )
+
+
 def print_groups(lines: list[dict[str, Any]], form: str) -> None:
     """A comparison as a table, JSON, CSV or LaTeX."""
     from resitile.reports.comparison import as_csv, as_latex, columns_to_read, shown

@@ -173,10 +173,8 @@ def _by_runs(
 def _print(found: dict[str, Any], question: "Question") -> None:
     """The table and what to know about it."""
     from resitile import devices
-    from resitile.cli.output import print_table, say
-    from resitile.cost.primitives import primitives_of
+    from resitile.cli.output import print_table, say, say_patches
     from resitile.experiments.plan import promising, reference_range
-    from resitile.nn.cost import crossbars, one_patch_only
 
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
     titles += ["area", ""]
@@ -210,12 +208,7 @@ def _print(found: dict[str, Any], question: "Question") -> None:
             f"predicted as for soft bounds of {found['effective_states']:.4g} states: what q_up "
             "and q_down look like does not enter predictions, only runs (--measure 6)"
         )
-    layers = crossbars(question.network, question.batch, primitives_of(None), digital=True)
-    if convolutions := one_patch_only(layers, None):
-        say(
-            f"one patch stands for all of {', '.join(convolutions)}, in costs and limits; "
-            "resitile cost RUN.toml --sample 1,28,28, the input's shape, counts every patch"
-        )
+    say_patches(found["one_patch_only"], "in costs and limits", "resitile cost RUN.toml ")
     low, high = reference_range()
     if not low <= found["effective_states"] <= high:
         say(

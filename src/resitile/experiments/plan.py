@@ -21,10 +21,12 @@ from torch import nn
 
 from resitile import algorithms
 from resitile.algorithms import Algorithm
+from resitile.cost.primitives import primitives_of
 from resitile.devices import Device
 from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments.plan_choices import Choice, choices, with_rates
 from resitile.nn import estimate_cost
+from resitile.nn.cost import crossbars, one_patch_only
 
 CLOSE = 0.005  # predicted accuracies that near one another count as equal
 _REFERENCE_NOISE = 0.3  # cycle-to-cycle noise of the reference devices
@@ -211,6 +213,7 @@ def plan(
             "area_mm2": cost.area_mm2,
         }
         rows.append({**row, "breaks": _broken(row, limits)})
+    layers = crossbars(model, batch, primitives_of(primitives), digital=True)
     candidates = _candidates(rows)
     close = _resolution(candidates, images) if measured else CLOSE
     return {
@@ -218,6 +221,7 @@ def plan(
         "effective_states": states,
         "digital_accuracy": digital,
         "choices": rows,
+        "one_patch_only": one_patch_only(layers, None),
         "close": close,
         "recommended": best(candidates, limits, close),
     }

@@ -14,7 +14,7 @@ from resitile.tiles import Programmed
 
 _HELD = ("_buffers", "_parameters", "_modules", "_non_persistent_buffers_set")
 _ANALOG = ("algorithm", "tape", "digital_dtype")  # attributes of a single analog layer, and
-_TENSORS = ("weight", "bias", "scale", "crosspoints", "counts", "wear", "seeds", "fingerprint")
+_TENSORS = ("scale", "crosspoints", "counts", "wear", "seeds", "fingerprint")  # and its state
 
 
 def analog_in_place_of(
@@ -35,7 +35,7 @@ def analog_in_place_of(
     """
     for name in (*vars(layer), *layer._buffers, *layer._parameters, *layer._modules):
         used = hasattr(kind, name) and not hasattr(type(layer), name)
-        if used or name in _ANALOG or (name in _TENSORS and name not in ("weight", "bias")):
+        if used or name in _ANALOG or _of_tiles(name):
             raise ConfigError(
                 f"it has an attribute {name!r} of its own, a name that {kind.__name__} uses for "
                 "something else; rename it, or exclude the layer"
@@ -66,10 +66,14 @@ def carry_back(layer: AnalogModule, new: nn.Module) -> None:
         if not (fresh or derived or name in (*_HELD, *_ANALOG)):
             vars(new)[name] = value
     for name, buffer in layer._buffers.items():
-        if name not in _TENSORS and not name.startswith(PREFIX):
+        if not _of_tiles(name):
             new.register_buffer(name, buffer, name not in layer._non_persistent_buffers_set)
     for name, parameter in layer._parameters.items():
-        if name not in _TENSORS:
+        if name not in ("weight", "bias") and not _of_tiles(name):
             new.register_parameter(name, parameter)
     for name, module in layer._modules.items():
         new.register_module(name, module)
+
+
+def _of_tiles(name: str) -> bool:
+    return name in _TENSORS or name.startswith(PREFIX)

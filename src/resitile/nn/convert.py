@@ -81,13 +81,13 @@ def convert(
     # All new layers are made before the first is put in place: an error leaves the model whole.
     there = [int(layer.seeds[0]) for layer in analog_layers(model).values()]
     seeds = (own for k in count(len(there)) if (own := stream(seed, k)) not in there)
-    made, lost = {}, {}
+    made, programmed = {}, {}
     for name, layer in chosen.items():
         try:
-            made[name], lost[name] = _analog(layer, algorithm, scale, io, next(seeds))
+            made[name], programmed[name] = _analog(layer, algorithm, scale, io, next(seeds))
         except ConfigError as error:
             raise ConfigError(f"layer {name!r}: {error}") from error
-    _tell_lost(lost)
+    _tell_lost(programmed)
     if wear:
         for layer in made.values():
             layer.count_wear()

@@ -22,7 +22,6 @@ _DENSE_LINE = 0.4  # per line, from which the dense path pays
 _SPLIT = 1 << 17  # expected pulses, and
 _SPLIT_LINES = 1 << 21  # lines, from which one update is worth two threads
 _SPLIT_WRITE = 1 << 14  # crosspoints from which a write of columns is
-_LOOKS = (0, 99, 999, 9999, 99999)  # updates before that at which trains are compared with needs
 _NO_WEAR = np.empty((0, 0, 0), dtype=np.int32)
 
 
@@ -70,6 +69,7 @@ class Composite:
             )
         self.tiles, self.w, self.weight = tiles, w, weight
         self.cut: dict[int, tuple[float, float]] = {}
+        self._calls = [0] * len(tiles)
         self.wear = _NO_WEAR if wear is None else wear
         self.gamma, self.seed = gamma, seed
         self.updates, self.pulses, self.transfers = counts
@@ -123,7 +123,8 @@ class Composite:
         requests.check_request(n, len(self.tiles), lr)
         requests.check_vectors(batch, self.w.shape)
         requests.check_path(path)
-        if self.updates[n] in _LOOKS:
+        self._calls[n] = calls = self._calls[n] + 1
+        if not calls & (calls - 1):  # the 1st, 2nd, 4th, 8th, ...
             most = train.bits * self._dw_min[n]
             if (share := requests.share_above(batch, lr, most)) > 0:
                 self.cut[n] = share, most
