@@ -7,6 +7,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+def plain(text: object) -> str:
+    """A text of the user's as matplotlib is to draw it: dollars are dollars, not formulas."""
+    return str(text).replace("$", r"\$")
+
+
 def write_figure(figure: "Figure", path: Path) -> None:
     """Write a picture, .svg or .png by its ending, with the folders above it."""
     path.parent.mkdir(parents=True, exist_ok=True)

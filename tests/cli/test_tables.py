@@ -50,3 +50,14 @@ def test_numbers_are_never_cut(
 def test_a_file_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(TITLES, ROWS, expendable=EXPENDABLE)
     assert capsys.readouterr().out.splitlines()[0].split() == TITLES
+
+
+@pytest.mark.parametrize(
+    ("value", "count", "shown"),
+    [
+        (4.0, 4, "4"), (1000.0, 3, "1000"), (1234.6, 3, "1230"), (11.163, 4, "11.16"),
+        (0.0456, 2, "0.046"), (999.96, 4, "1000"), (123456.0, 4, "123500"),
+    ],
+)  # fmt: skip
+def test_numbers_of_states_have_no_exponent(value: float, count: int, shown: str) -> None:
+    assert output.digits(value, count) == shown

@@ -203,6 +203,17 @@ def test_a_tuning_of_failures_alone_has_no_best(
     assert not (tmp_path / "out" / "tiny" / "best.toml").exists()
 
 
+def test_trials_as_good_as_the_best_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = iter([0.1, 0.3, 0.3, 0.2, 0.3])
+    monkeypatch.setattr(tune, "run", lambda *_, **__: {"val_accuracy": next(found), "wall_s": 1.0})
+    path = tmp_path / "tiny.toml"
+    path.write_text(RUN + SPACE)
+    arguments = ["tune", str(path), "--trials", "5", "--out", str(tmp_path / "out")]
+    assert "2/5, 2 as good" in CliRunner().invoke(app, arguments).stdout
+
+
 def test_a_file_that_cannot_be_trained_is_no_failed_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

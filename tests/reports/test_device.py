@@ -5,7 +5,7 @@ import pytest
 
 import resitile as rt
 from resitile._pictures import write_figure
-from resitile.fitting import Candidate, Fitted, Train
+from resitile.fitting import Candidate, Fitted, Train, fit, read_trains
 from resitile.reports.device import device_figure, fit_figure
 
 STEPS = rt.devices.ConstantStep(states=4, up_down=0.2)  # 0.5 up, 0.4 down
@@ -48,6 +48,17 @@ def test_a_second_scale_is_in_the_unit_of_the_file(fitted):
     (scale,) = panel.child_axes
     low, high = panel.get_ylim()
     assert scale.get_ylim() == pytest.approx((10 + 5 * low, 10 + 5 * high))
+    assert scale.get_ylabel() == "reading, as read"
+
+
+def test_the_second_scale_is_called_as_in_the_file(tmp_path):
+    path = tmp_path / "pulses.csv"
+    rows = [f"{'up' if k % 8 < 4 else 'down'},{min(k % 8, 8 - k % 8)}" for k in range(1, 40)]
+    path.write_text("direction,Current ($ per h)\n," + "0\n" + "\n".join(rows) + "\n")
+    scales = [
+        scale for axis in fit_figure(fit(read_trains(path))).axes for scale in axis.child_axes
+    ]
+    assert [scale.get_ylabel() for scale in scales] == [r"Current (\$ per h), as read"]
 
 
 def test_steps_to_and_from_outliers_are_left_out(fitted):

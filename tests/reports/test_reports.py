@@ -7,6 +7,8 @@ import pytest
 
 from resitile.errors import ConfigError, DataError
 from resitile.reports import table, write_report
+from resitile.reports.figures import learning_curves
+from resitile.reports.records import read_runs
 
 
 def make_run(folder, name, *, tiles=0, epochs=3, finished=True, accuracy=0.5, seed=7):
@@ -63,6 +65,29 @@ def test_page_holds_every_run_and_no_outside_resource(tmp_path):
     assert "<b>&" not in page
     assert not re.findall(r'(?:src|href)="https?:', page)
     assert "<script" not in page
+
+
+def test_tiles_that_no_pulse_reached_are_named(tmp_path):
+    run = make_run(tmp_path, "r", tiles=3)
+    assert "No pulse" not in write_report([run], tmp_path / "r.html").read_text()
+    summary = json.loads((run / "summary.json").read_text())
+    summary["idle_tiles"] = {"conv<1>": [0, 2], "fc": [1]}
+    (run / "summary.json").write_text(json.dumps(summary))
+    page = write_report([run], tmp_path / "r.html").read_text()
+    assert "No pulse ever reached tile 0, 2 of conv&lt;1&gt;; tile 1 of fc:" in page
+    for spoilt in ([1], {"fc": 1}):
+        summary["idle_tiles"] = spoilt
+        (run / "summary.json").write_text(json.dumps(summary))
+        with pytest.raises(DataError, match=r"summary.json is damaged: its '(idle_tiles|fc)' is"):
+            write_report([run], tmp_path / "r.html")
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_a_few_epochs_have_whole_numbers(tmp_path, epochs):
+    run = make_run(tmp_path, "r", tiles=2, epochs=epochs)
+    for axis in learning_curves(read_runs([run])).axes:
+        shown = [x for x in axis.get_xticks() if axis.get_xlim()[0] <= x <= axis.get_xlim()[1]]
+        assert shown == list(range(1, epochs + 1))
 
 
 def test_the_baseline_is_that_of_the_page_too(tmp_path):

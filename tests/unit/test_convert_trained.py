@@ -3,7 +3,6 @@
 import copy
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -213,38 +212,3 @@ def test_an_initialisation_of_weight_data_after_convert_is_refused():
     with pytest.raises(UpdateError, match=r"initialise before convert\(\)"):
         optimizer.step()
     assert torch.equal(layer.crosspoints, held)
-
-
-@pytest.mark.filterwarnings("error")  # the project ignores this very warning elsewhere
-class TestTrainsTooShort:
-    FINE = rt.devices.SoftBounds(states=1000, variation="none")  # 31 pulses are 0.062
-
-    @staticmethod
-    def step(layer, size, batch=10):
-        optimizer = rt.AnalogSGD(layer.parameters(), lr=size)
-        layer(torch.ones(batch, 4)).sum().backward()  # x and d are 1
-        optimizer.step()
-        return optimizer
-
-    def test_a_cut_step_is_told_once_and_taken(self):
-        layer = rt.nn.AnalogLinear(4, 3, bias=False, algorithm=single(self.FINE), seed=1)
-        layer.program(torch.zeros(3, 4))
-        with pytest.warns(UserWarning, match=r"^100% .* tile 0 .* 3 x 4 .* more than 0.062"):
-            optimizer = self.step(layer, 0.063, batch=1)
-        assert np.allclose(layer.tiles[0], -0.062, atol=0.01)
-        layer(torch.ones(10, 4)).sum().backward()
-        optimizer.step()  # not told again: a warning would be an error here
-
-    def test_a_step_that_a_train_holds_is_not(self):
-        layer = rt.nn.AnalogLinear(4, 3, bias=False, algorithm=single(self.FINE), seed=1)
-        layer.program(torch.zeros(3, 4))
-        self.step(layer, 0.0619)
-
-    def test_one_vector_in_ten_may_be_cut(self):
-        layer = rt.nn.AnalogLinear(4, 3, bias=False, algorithm=single(self.FINE), seed=1)
-        x = torch.full((10, 4), 0.1)
-        x[0] = 1
-        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.2)
-        layer(x).sum().backward()
-        optimizer.step()
-        assert layer.composite().cut[0] == (0.1, pytest.approx(0.062))

@@ -197,12 +197,12 @@ def test_gradients_are_as_strong_as_in_the_mean_of_the_last_mini_batches(monkeyp
     weight, state = SimpleNamespace(tiles=[Tile(PLAIN, 0)], w=np.zeros((3, 2, 1))), counters(1)
     steps = []
     for k, now in enumerate([2.0, 4.0, 3.0, 1.0]):  # means 2, 3, 3 and 2.5
-        monkeypatch.setattr(evidence, "expected_pulses", lambda *_, now=now: now)
+        monkeypatch.setattr(evidence, "mean_pulses", lambda *_, now=now: now)
         state["steps"][0] = k + 1
         steps.append(renewing_step(weight, state, [], 1.0))
     assert steps == pytest.approx([2 / 2, 2 / 4, 2 / 3, 2 / 2.5])  # two pulses are one renewal
     state["steps"][0] = 10**6  # as long as there have been 100
-    monkeypatch.setattr(evidence, "expected_pulses", lambda *_: 102.5)
+    monkeypatch.setattr(evidence, "mean_pulses", lambda *_: 102.5)
     renewing_step(weight, state, [], 1.0)
     assert state["strength"] == pytest.approx(3.5)
 

@@ -1,6 +1,7 @@
 """The command line. One file per command; everything heavy is imported inside the commands."""
 
 import sys
+import warnings
 from typing import Any
 
 import typer
@@ -60,7 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _status(arguments: list[str] | None) -> int:
     try:
-        done = app(arguments, standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warn
+            done = app(arguments, standalone_mode=False)
     except _UsageError as error:
         return _fail(f"{error.format_message()} (resitile --help lists what there is)", 2)
     except (ConfigError, DataError) as error:
@@ -70,6 +73,11 @@ def _status(arguments: list[str] | None) -> int:
     except (KeyboardInterrupt, typer.Abort) as stop:
         return _fail(str(stop) or "interrupted; what was saved last is kept", 130, "")
     return done if isinstance(done, int) else 0
+
+
+def _warn(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning as a sentence: the line of code that gave it tells a user of commands nothing."""
+    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
 
 
 def _fail(message: str, status: int, prefix: str = "error: ") -> int:

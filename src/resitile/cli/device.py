@@ -65,7 +65,7 @@ def plot(
     """Draw what a pulse does: staircases of single devices, and the nominal steps."""
     from resitile import devices
     from resitile._pictures import write_figure
-    from resitile.cli.output import say
+    from resitile.cli.output import digits, say
     from resitile.errors import ConfigError
     from resitile.experiments.device_answers import device_answers
     from resitile.experiments.plan import effective_states
@@ -77,7 +77,8 @@ def plot(
     check_free(out, overwrite)
     write_figure(device_figure(device_answers(device, seed)), out)
     say(_in_words(device))
-    say(f"dw_min {device.dw_min:.4g}; for resitile plan as {effective_states(device):.4g} states")
+    states_of_plan = digits(effective_states(device), 4)
+    say(f"dw_min {device.dw_min:.4g}; for resitile plan as {states_of_plan} states")
     say(f"picture: {out}")
 
 
@@ -132,9 +133,8 @@ def fit(
     trains = read_trains(measurement)
     with counted("fits") as progress:
         found = fitted_to(trains, law=law, zero=zero.value, progress=progress)
-    origin = (
-        f"# fitted to {measurement.name}: w = (reading - {found.zero:.6g}) / {found.unit:.6g}\n"
-    )
+    weight = f"w = ({found.quantity} - {found.zero:.6g}) / {found.unit:.6g}"
+    origin = f"# fitted to {measurement.name}: {weight}\n"
     table = _table(found.device, law)
     records.write_atomic(out, (origin + toml.write({"device": table})).encode())
     write_figure(fit_figure(found), picture)
@@ -186,23 +186,25 @@ def _symmetric_point(device: "Device") -> float | None:
 
 
 def _in_words(device: "Device", error: str = "") -> str:
+    from resitile.cli.output import digits
+
     point = _symmetric_point(device)
     where = "no symmetric point" if point is None else f"symmetric point at w = {point:.3f}"
     return (
-        f"{device.states:.4g}{error} states, bounds {device.w_min:g} to {device.w_max:g}; at w = 0 "
-        f"a step of {device.step_up * device.q_up(0.0, device.p):.3f} up and "
+        f"{digits(device.states, 4)}{error} states, bounds {device.w_min:g} to {device.w_max:g}; "
+        f"at w = 0 a step of {device.step_up * device.q_up(0.0, device.p):.3f} up and "
         f"{device.step_down * device.q_down(0.0, device.p):.3f} down; {where}"
     )
 
 
 def _print_fit(found: "Fitted") -> None:
-    from resitile.cli.output import print_table, say
+    from resitile.cli.output import digits, print_table, say
     from resitile.fitting import warnings
 
     best = found.best
     rows = [
         [
-            c.device.name, c.device.cycle_noise, f"{c.device.states:.3g}",
+            c.device.name, c.device.cycle_noise, digits(c.device.states, 3),
             f"{100 * c.device.spread()['cycle']:.0f} %", f"{c.read_noise:.3f}", f"{c.error:.3f}",
             str(c.parameters), f"{c.bic - best.bic:.1f}", "<- written" if c is best else "",
         ]
@@ -211,16 +213,19 @@ def _print_fit(found: "Fitted") -> None:
     titles = ["law", "noise", "states", "cycle to cycle", "read noise", "error", "numbers"]
     print_table([*titles, "BIC - least", ""], rows, expendable=["numbers", "error"])
     device = best.device
-    error = "" if math.isnan(best.step_error) else f" +- {device.states * best.step_error:.2g}"
+    error = (
+        "" if math.isnan(best.step_error) else f" +- {digits(device.states * best.step_error, 2)}"
+    )
     say(
-        f"{found.pulses} pulses; read noise and error in weight units: w = (reading - "
+        f"{found.pulses} pulses; read noise and error in weight units: w = ({found.quantity} - "
         f"{found.zero:.6g}) / {found.unit:.6g}"
     )
     if found.devices > 1:
         rows = [
             [
-                name, f"{own.states:.3g}", f"{own.w_min:g} to {own.w_max:g}", f"{own.step_up:.3f}",
-                f"{own.step_down:.3f}", f"{100 * own.spread()['cycle']:.0f} %", str(len(places)),
+                name, digits(own.states, 3), f"{own.w_min:g} to {own.w_max:g}",
+                f"{own.step_up:.3f}", f"{own.step_down:.3f}",
+                f"{100 * own.spread()['cycle']:.0f} %", str(len(places)),
             ]
             for name, own, places in zip(found.names, best.single, best.outliers, strict=True)
         ]  # fmt: skip

@@ -75,6 +75,13 @@ def print_runs(rows: list[dict[str, Any]]) -> None:
     )
 
 
+def digits(value: float, count: int) -> str:
+    """A number with `count` significant digits and no exponent, as numbers of states are read."""
+    from numpy import format_float_positional
+
+    return format_float_positional(value, precision=count, unique=False, fractional=False, trim="-")
+
+
 def say_idle(summary: dict[str, Any], run: str = "") -> None:
     """Name the tiles of a run that no pulse ever reached."""
     for name, tiles in summary.get("idle_tiles", {}).items():

@@ -173,7 +173,7 @@ def _by_runs(
 def _print(found: dict[str, Any], question: "Question") -> None:
     """The table and what to know about it."""
     from resitile import devices
-    from resitile.cli.output import print_table, say, say_patches
+    from resitile.cli.output import digits, print_table, say, say_patches
     from resitile.experiments.plan import promising, reference_range
 
     titles = ["method", "gamma", "predicted", "measured", "floor", "update", "storage", "energy"]
@@ -202,17 +202,17 @@ def _print(found: dict[str, Any], question: "Question") -> None:
                 f"{more} is predicted to do better than what was measured: a larger --measure "
                 "would try it"
             )
-    device = question.made_device
+    device, states = question.made_device, digits(found["effective_states"], 4)
     if type(device) is not devices.SoftBounds:
         say(
-            f"predicted as for soft bounds of {found['effective_states']:.4g} states: what q_up "
+            f"predicted as for soft bounds of {states} states: what q_up "
             "and q_down look like does not enter predictions, only runs (--measure 6)"
         )
     say_patches(found["one_patch_only"], "in costs and limits", "resitile cost RUN.toml ")
     low, high = reference_range()
     if not low <= found["effective_states"] <= high:
         say(
-            f"the device counts as one of {found['effective_states']:.4g} states, outside of "
+            f"the device counts as one of {states} states, outside of "
             f"the reference runs' {low:g} to {high:g}: accuracies are those of the nearest"
         )
 

@@ -58,6 +58,10 @@ def tune(
             values = ", ".join(f"{key}={value}" for key, value in best["values"].items())
             accuracy = f"{100 * best['val_accuracy']:.2f} %"
             place = f"{best['number'] + 1}/{len(done)}"
+            trained = [trial for trial in done if "failed" not in trial]
+            level = [t for t in trained if t["val_accuracy"] == best["val_accuracy"]]
+            if len(level) > 1:
+                place += f", {len(level) - 1} as good"
             row = [result["label"], accuracy, place, str(len(failed)), values]
         rows.append(row)
         failures += [

@@ -76,7 +76,12 @@ def _counts(pulses: dict[str, Any]) -> str:
 
 def summary_fault(content: Any) -> str:
     """Of summary.json, as a report needs it."""
-    return lacks(content, _SUMMARY)
+    fault = lacks(content, _SUMMARY)
+    if not fault and "idle_tiles" in content:  # older ones have none
+        fault = lacks(content, {"idle_tiles": (dict,)})
+        for name, tiles in () if fault else content["idle_tiles"].items():
+            fault = fault or lacks({name: tiles}, {name: (list,)})
+    return fault
 
 
 def finished_fault(content: Any) -> str:

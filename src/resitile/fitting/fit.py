@@ -6,7 +6,7 @@ Bayesian information criterion is taken (Schwarz 1978): more numbers have to ear
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -43,6 +43,11 @@ class Fitted:
     def names(self) -> list[str]:
         """The measured devices, in the order of the file."""
         return list(dict.fromkeys(train.device for train in self.trains))
+
+    @property
+    def quantity(self) -> str:
+        """What was read, as the file calls it."""
+        return self.trains[0].quantity
 
     @property
     def devices(self) -> int:
@@ -160,7 +165,7 @@ def _fit(
                 reasons.append(f"{start.name}: {error}")
     if not candidates:
         raise DataError(f"no law fits the measurement. {'; '.join(dict.fromkeys(reasons))}")
-    scaled = [Train(t.device, (t.readings - middle) / unit, t.ups) for t in trains]
+    scaled = [replace(t, readings=(t.readings - middle) / unit) for t in trains]
     return Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled)
 
 

@@ -34,11 +34,13 @@ class Train:
         device: which device, as the file names it; "" if it does not.
         readings: (n + 1,) float64, in any unit.
         ups: (n,) bool, the direction of each pulse.
+        quantity: what was read, as the file calls it, with its unit.
     """
 
     device: str
     readings: np.ndarray
     ups: np.ndarray
+    quantity: str = "reading"
 
     def __post_init__(self) -> None:
         if self.readings.shape != (self.ups.size + 1,):
@@ -51,7 +53,8 @@ class Train:
 def read_trains(path: str | Path) -> list[Train]:
     """The pulse trains of a CSV file.
 
-    Its first line names the columns: `conductance` (or g, current, weight; any unit), read after a
+    Its first line names the columns: `conductance` (or g, current, i, weight, w, the first of them
+    that is there; any unit), read after a
     pulse, and `direction`, the pulse's (up, down, +1, -1, set, reset, potentiation, depression), or
     `voltage`, whose sign is the direction; the first reading of a device needs none. `device` and
     `cycle` are optional: no step is taken from one device or cycle to the next. Or two columns `up`
@@ -105,7 +108,8 @@ def read_trains(path: str | Path) -> list[Train]:
                 f"{path} needs {_NEEDED}; its first line, which must name them, has "
                 f"{', '.join(names)}"
             )
-        trains = reader.rows(table, conductance, direction)
+        quantity = cells[0][names.index(conductance)].strip()
+        trains = reader.rows(table, conductance, direction, quantity)
     check_trains(trains, str(path))
     return trains
 
@@ -181,7 +185,7 @@ class _Reader:
             )
 
     def rows(
-        self, table: Sequence[Mapping[str, str]], conductance: str, direction: str
+        self, table: Sequence[Mapping[str, str]], conductance: str, direction: str, quantity: str
     ) -> list[Train]:
         """A train for every device and cycle."""
         groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
@@ -191,7 +195,7 @@ class _Reader:
                 ups.append(self._is_up(row, direction))
             readings.append(self._number(row, conductance))
         return [
-            Train(device, np.array(readings), np.array(ups, dtype=bool))
+            Train(device, np.array(readings), np.array(ups, dtype=bool), quantity)
             for (device, _), (readings, ups) in groups.items()
             if ups
         ]

@@ -1,6 +1,8 @@
 """What pulses or users have spoilt: numbers that are not finite, a weight that is another's."""
 
+import sys
 import warnings
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
@@ -12,7 +14,18 @@ from resitile.nn.tape import AnalogWeight
 if TYPE_CHECKING:
     from resitile.nn.analog import AnalogModule
 
+_WRAPPERS = ("resitile", "torch")  # optimizers and schedulers wrap each other's step
 _CUT = 0.1  # of a mini-batch's vectors, above which trains that are too short are worth a word
+
+_SENDERS = {  # by kind of update: of what a share was cut, and what would help
+    "gradients": (
+        "a mini-batch's vectors", "what sets them (the learning rate, or the algorithm's own step)"
+    ),
+    "writes": (
+        "the columns or rows that the algorithm wrote at once",
+        "the algorithm's step of transfers",
+    ),
+}  # fmt: skip
 
 
 def check_crosspoints(crosspoints: Tensor, algorithm: Algorithm) -> None:
@@ -49,18 +62,32 @@ def check_replaced(parameter: nn.Parameter | None) -> None:
         )
 
 
-def warn_cut(layer: "AnalogModule") -> None:
-    """Warn, once for each tile, if pulse trains were too short for what vectors asked for."""
-    views = layer.tape.views  # looked at directly: this runs in every step
-    for n, (share, most) in views[1].cut.items() if views is not None else ():
-        if share > _CUT and n not in layer.tape.told:
-            layer.tape.told.add(n)
-            d_out, d_in = layer.crosspoints.shape[:2]
-            warnings.warn(
-                f"{share:.0%} of a mini-batch's vectors asked a device of tile {n} of a layer of "
-                f"{d_out} x {d_in} for a change of more than {most:.3g}, all that a train of "
-                "pulses makes, and were cut to that: steps are shorter than wanted. Lower what "
-                "sets them (the learning rate, or the algorithm's own step), or use devices with "
-                "larger steps",
-                stacklevel=4,
-            )
+def warn_cut(layers: Iterable["AnalogModule"]) -> None:
+    """Warn, once for each layer and kind of update, if trains were too short for what was asked."""
+    found: dict[str, list[tuple[float, str]]] = {}
+    for layer in layers:
+        views = layer.tape.views  # looked at directly: this runs in every step
+        if views is None or not views[1].watch.cut:
+            continue
+        for (kind, n), (share, most) in views[1].watch.cut.items():
+            if share > _CUT and kind not in layer.tape.told:
+                layer.tape.told.add(kind)
+                d_out, d_in = layer.crosspoints.shape[:2]
+                where = f"tile {n} of a layer of {d_out} x {d_in} (more than {most:.3g})"
+                found.setdefault(kind, []).append((share, where))
+    for kind, places in found.items():
+        whose, remedy = _SENDERS[kind]
+        warnings.warn(
+            f"up to {max(places)[0]:.0%} of {whose} asked a device for a larger change than a "
+            f"train of pulses makes, and were cut to that: {'; '.join(p for _, p in places)}. "
+            f"Steps are shorter than wanted. Lower {remedy}, or use devices with larger steps",
+            stacklevel=_outside(),
+        )
+
+
+def _outside() -> int:
+    """The `stacklevel` of the first caller outside this package and torch, whose line it is."""
+    frame, level = sys._getframe(1), 1
+    while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _WRAPPERS:
+        frame, level = frame.f_back, level + 1  # type: ignore[assignment]
+    return level

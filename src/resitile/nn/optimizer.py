@@ -153,7 +153,8 @@ class AnalogSGD(torch.optim.SGD):
         """Apply what backward recorded; all of it or, if an input is bad, nothing.
 
         Warns:
-            UserWarning: once for each tile, if vectors ask for more pulses than a train holds.
+            UserWarning: once for each layer, if vectors, and once, if transfers and other writes
+                ask for more pulses than a train holds.
 
         Raises:
             UpdateError: if recorded inputs or gradients are not finite, or the loss depends on an
@@ -178,8 +179,8 @@ class AnalogSGD(torch.optim.SGD):
                 if lr > 0 and batches:
                     layer.learn(batches, lr)
                 layer.discard()
-        for layer, _, _ in work:  # only now: a warning that is made an error stops nothing half way
-            warn_cut(layer)
+        # Only now: a warning that is made an error stops nothing half way.
+        warn_cut(layer for layer, _, _ in work)
         return loss
 
     def zero_grad(self, set_to_none: bool = True) -> None:

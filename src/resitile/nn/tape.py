@@ -32,7 +32,7 @@ class Tape:
         lost: whether mini-batches were dropped that no optimizer had taken.
         scale: the output scale that the weight was made with; a learnt one may have moved since.
         owner: the AnalogSGD that will take the queue, as long as that lives.
-        told: tiles of which was told that pulse trains are too short.
+        told: kinds of update of which was told that pulse trains are too short.
         updates: steps taken so far.
         version: of the weight, as torch counts writes; pulses do not count.
         views: arrays over the layer's tensors, and where those lay.
@@ -44,7 +44,7 @@ class Tape:
         self.queue: list[tuple[int, Tensor, Tensor, int, int]] = []
         self.owner: weakref.ref[Any] | None = None
         self.calls = self.updates = 0
-        self.told: set[int] = set()
+        self.told: set[str] = set()
         self.lost = False
         self.version, self.scale = version, scale
         self.views: tuple[Any, Composite, dict[str, np.ndarray]] | None = None

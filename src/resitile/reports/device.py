@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from resitile._pictures import plain
+
 if TYPE_CHECKING:
     from resitile.devices import Device
     from resitile.fitting import Fitted
@@ -62,7 +64,7 @@ def _readings(axis: Any, fitted: "Fitted", number: int, name: str) -> None:
             label=None if k else "its law without noise, from the first reading",
         )  # fmt: skip
         start += train.readings.size
-    axis.set(ylim=(low, high), ylabel=f"weight of device {name}" if name else "weight")
+    axis.set(ylim=(low, high), ylabel=plain(f"weight of device {name}") if name else "weight")
     _with_readings(axis, fitted)
 
 
@@ -137,7 +139,8 @@ def _with_readings(axis: Any, fitted: "Fitted") -> None:
             lambda g: (g - fitted.zero) / fitted.unit,
         ),
     )
-    scale.set_ylabel("as read")
+    quantity = fitted.quantity if len(fitted.quantity) <= 24 else f"{fitted.quantity[:23]}…"
+    scale.set_ylabel(plain(f"{quantity}, as read"))
 
 
 def _tidy(axis: Any, loc: str | None = "best") -> None:

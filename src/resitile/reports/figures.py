@@ -13,16 +13,12 @@ from matplotlib.ticker import (
     StrMethodFormatter,
 )
 
+from resitile._pictures import plain
 from resitile.reports.records import Run
 
 # Okabe and Ito's palette: distinct to colour-blind readers too; black is kept for text.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#666666")
 _STYLES = ("-", "--", ":")
-
-
-def plain(text: object) -> str:
-    """A text of the user's as matplotlib is to draw it: dollars are dollars, not formulas."""
-    return str(text).replace("$", r"\$")
 
 
 def _look(number: int) -> dict[str, Any]:
@@ -72,8 +68,11 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     loss.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     loss.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     loss.yaxis.set_minor_formatter(NullFormatter())
+    last = max((len(run.epochs) for run in runs), default=1)
     for axis in (accuracy, loss):
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if last < 3:  # a point or two: the epochs around it, not parts of one
+            axis.set(xlim=(0.5, last + 0.5), xticks=range(1, last + 1))
         axis.grid(alpha=0.25)
         axis.spines[["top", "right"]].set_visible(False)
     handles, labels = accuracy.get_legend_handles_labels()

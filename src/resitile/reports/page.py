@@ -113,6 +113,7 @@ def _analog(number: int, run: Run) -> dict[str, Any]:
         "histograms": _svg(figures.tile_histograms(run, run.tiles[-1], colour)),
         "evolution": _svg(figures.tile_evolution(run)) if several else None,
         "wear": _wear(run),
+        "idle": (run.summary or {}).get("idle_tiles") or {},
         "transfers": transfers if any(any(counts) for counts in transfers.values()) else None,
     }
 

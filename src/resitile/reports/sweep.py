@@ -6,8 +6,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator, PercentFormatter
 
-from resitile._pictures import write_figure
-from resitile.reports.figures import COLOURS, plain
+from resitile._pictures import plain, write_figure
+from resitile.reports.figures import COLOURS
 
 _WIDTH = 70  # characters that fit below the axis side by side
 

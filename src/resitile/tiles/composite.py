@@ -14,6 +14,7 @@ from resitile.kernels.threads import get_num_threads, run
 from resitile.tiles import requests
 from resitile.tiles.tile import PulseTrain, Tile
 from resitile.tiles.vectors import Vectors
+from resitile.tiles.watch import Watch
 
 _CHOICES = 1 << 32  # start of the path of `uniform`: no tile has this number
 _CHUNK = 1 << 18  # line entries kept at once on the dense path
@@ -43,8 +44,7 @@ class Composite:
         visible: how many tiles the sum runs over, the coarsest; None is all.
 
     Attributes:
-        cut: by tile, the share of a mini-batch's vectors that asked for a larger change than a
-            train of pulses makes, and that change; as last found, for it is looked at now and then.
+        watch: whether trains are long enough for what is asked of them.
     """
 
     def __init__(
@@ -68,8 +68,7 @@ class Composite:
                 f"weight; got {visible!r}"
             )
         self.tiles, self.w, self.weight = tiles, w, weight
-        self.cut: dict[int, tuple[float, float]] = {}
-        self._calls = [0] * len(tiles)
+        self.watch = Watch()
         self.wear = _NO_WEAR if wear is None else wear
         self.gamma, self.seed = gamma, seed
         self.updates, self.pulses, self.transfers = counts
@@ -123,11 +122,8 @@ class Composite:
         requests.check_request(n, len(self.tiles), lr)
         requests.check_vectors(batch, self.w.shape)
         requests.check_path(path)
-        self._calls[n] = calls = self._calls[n] + 1
-        if not calls & (calls - 1):  # the 1st, 2nd, 4th, 8th, ...
-            most = train.bits * self._dw_min[n]
-            if (share := requests.share_above(batch, lr, most)) > 0:
-                self.cut[n] = share, most
+        most = train.bits * self._dw_min[n]
+        self.watch.look("gradients", n, most, lambda: requests.share_above(batch, lr, most))
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
             rows, d_in = vectors.d.shape[1], vectors.offset.size
@@ -265,6 +261,7 @@ class Composite:
     def _send(
         self, n: int, columns: np.ndarray, changes: np.ndarray, lr: float, train: PulseTrain
     ) -> None:
+        self._look_at(n, changes, lr, train)
         key, step = self._next(n, 1, columns.size)
 
         def write(begin: int, end: int) -> int:
@@ -297,10 +294,15 @@ class Composite:
         """
         requests.check_request(n, len(self.tiles), lr)
         change = requests.change_of(change, self.w.shape[:2], "(d_out, d_in)")
+        self._look_at(n, change, lr, train)
         self.pulses[n] += transfer.pulse_matrix(
             *self._physics[n], *self._next(n, kind=1), self.w, n, self.coefficients, self.weight,
             self.wear, change, float(lr), *train.arguments,
         )  # fmt: skip
+
+    def _look_at(self, n: int, lines: np.ndarray, lr: float, train: PulseTrain) -> None:
+        most = train.bits * self._dw_min[n]
+        self.watch.look("writes", n, most, lambda: requests.lines_above(lines, lr, most))
 
     def uniform(self, *counter: int) -> float:
         """A number in [0, 1) that belongs to this composite and to these counters alone."""

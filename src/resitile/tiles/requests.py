@@ -64,6 +64,20 @@ def share_above(batch: Sequence[Vectors], lr: float, most: float) -> float:
     return above / max(1, sum(map(len, batch)))
 
 
+def lines_above(changes: np.ndarray, lr: float, most: float) -> float:
+    """Share of lines that ask a device for more than `most`, of those that ask for anything.
+
+    Args:
+        changes: (lines, devices), what is to be written, before `lr`.
+        lr: step.
+        most: in weight units.
+    """
+    largest = np.abs(changes).max(axis=1, initial=0) * lr
+    # A whole number of pulses may come out a few roundings above it.
+    above = int(np.count_nonzero(largest > most * (1 + 1e-5)))
+    return above / max(1, int(np.count_nonzero(largest)))
+
+
 def check_tiles(first: int, last: int, count: int) -> None:
     """Refuse tiles first to last - 1 if they do not exist.
 
