@@ -14,6 +14,7 @@ from resitile.algorithms.evidence import counters, renewing_step
 from resitile.errors import ConfigError
 from resitile.nn import AnalogLinear
 from resitile.tiles import Composite, Tile
+from resitile.tiles.vectors import rows
 from tests.helpers import assert_mean
 
 PLAIN = rt.devices.SoftBounds(states=4, variation="none")
@@ -205,6 +206,24 @@ def test_gradients_are_as_strong_as_in_the_mean_of_the_last_mini_batches(monkeyp
     monkeypatch.setattr(evidence, "mean_pulses", lambda *_: 102.5)
     renewing_step(weight, state, [], 1.0)
     assert state["strength"] == pytest.approx(3.5)
+
+
+@pytest.mark.parametrize("busy", [1.0, 0.3])  # as behind rectifiers and pooling, in convolutions
+def test_a_renewal_is_so_many_pulses_per_device_however_sparse_the_lines(busy):
+    g = np.random.default_rng(0)
+    x, d = (
+        (g.normal(size=(400, k)) * (g.random((400, k)) < busy)).astype(np.float32) for k in (12, 9)
+    )
+    layer = AnalogLinear(12, 9, bias=False, algorithm=rt.algorithms.SingleTile(PLAIN), seed=0)
+    layer.program(torch.zeros(9, 12))
+    vectors = rows(x, d)
+    vectors.measure()
+    state = counters(1)
+    state["steps"][0] = 1
+    composite = layer.composite()
+    composite.pulse(0, [vectors], renewing_step(composite, state, [vectors], 5.0))
+    # A renewal is 1 / D = 2 pulses; the means of x and d are their product's but for chance.
+    assert layer.pulses.item() / 108 == pytest.approx(10, rel=0.1)
 
 
 def test_after_a_quiet_time_the_gradient_tile_is_not_flooded():
