@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from resitile.errors import ConfigError, ResitileError, did_you_mean
@@ -55,7 +56,8 @@ class Registry:
     def _load(self, path: str) -> type:
         found = import_own(path, self.kind)
         if not any(found is cls for cls in self._classes.values()):
-            raise ConfigError(f"{path!r} is not a {self.kind} of resitile: {found!r}")
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise ConfigError(f"{path!r} is not {article} {self.kind} of resitile: {found!r}")
         return found
 
     def __iter__(self) -> Iterator[str]:
@@ -80,11 +82,19 @@ def import_own(path: str, kind: str) -> Any:
     try:
         found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a module of the user's own may raise
-        raise ConfigError(f"{kind} {path!r} cannot be imported: {described(error)}") from error
+        where = f" (looked for in {Path.cwd()} and on Python's path)" * (
+            isinstance(error, ModuleNotFoundError) and error.name == module.partition(".")[0]
+        )
+        raise ConfigError(
+            f"{kind} {path!r} cannot be imported: {described(error)}{where}"
+        ) from error
     try:
         return getattr(found, attribute)
     except AttributeError as error:
-        raise ConfigError(f"{kind} {path!r} cannot be imported: {error}") from error
+        names = [n for n, v in vars(found).items() if getattr(v, "__module__", None) == module]
+        raise ConfigError(
+            f"{kind} {path!r} cannot be imported: {error}; {did_you_mean(attribute, names)}"
+        ) from error
 
 
 def described(error: BaseException, file: str | None = None) -> str:

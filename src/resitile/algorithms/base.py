@@ -1,7 +1,9 @@
 """What every training algorithm provides: its tiles, its state, and one step."""
 
 import dataclasses
+import functools
 import math
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, dataclass_transform
@@ -18,6 +20,13 @@ from resitile.tiles import Composite, Vectors
 _REGISTRY = Registry("algorithm")
 State = dict[str, np.ndarray]
 _MOST_WHOLE, _MOST = 1e15, 1e30
+_NUMBERS: Any = (int, (int, float))
+_PLAIN: dict[Any, Any] = {
+    bool: (bool, "true or false"),
+    int: (int, "a whole number"),
+    float: ((int, float), "a number"),
+    str: (str, "a text"),
+}
 _STEP = "step(self, weight, state, batch, lr)"
 
 
@@ -61,7 +70,11 @@ class Algorithm:
                         f"resitile.devices.SoftBounds(states=4), got {device!r}"
                     )
             object.__setattr__(self, "device", devices)
+        if not type(self).__module__.startswith("resitile."):  # these check more than types
+            _check_types(self)
         self.validate()
+        check_number("count", self.count, 1, 10_000, whole=True)
+        check_number("ratio", self.ratio)
         if not isinstance(self.device, Device) and len(self.device) != self.count:
             raise ConfigError(
                 f"{len(self.device)} devices for {self.count} tiles: give one device, or one per "
@@ -135,7 +148,12 @@ class Algorithm:
             ConfigError: if the algorithm does not state its cost.
         """
         reads = self.reads(layer) if reads is None else reads
-        return cost_of(self.work(layer, reads), layer)
+        work = self.work(layer, reads)
+        if not isinstance(work, Work):
+            raise ConfigError(
+                f"work of {type(self).__name__} must return a resitile.cost.Work, got {work!r}"
+            )
+        return cost_of(work, layer)
 
     def floor(self) -> float:
         """Spread that stays in a weight, as a share of the reach of tile 0.
@@ -185,6 +203,25 @@ def names() -> list[str]:
 def classes() -> dict[str, type[Algorithm]]:
     """The classes of all algorithms by name, a user's own included."""
     return {name: _REGISTRY.get(name) for name in _REGISTRY}
+
+
+def _check_types(algorithm: Algorithm) -> None:
+    """Refuse settings that are not of the plain type that their class declares."""
+    cls: Any = type(algorithm)  # mypy takes it for unhashable
+    hints = _hints(cls)
+    for field in dataclasses.fields(algorithm):
+        value = getattr(algorithm, field.name)
+        types, what = _PLAIN.get(hints.get(field.name), (object, ""))
+        if not isinstance(value, types) or (isinstance(value, bool) and types in _NUMBERS):
+            raise ConfigError(f"{field.name} must be {what}, got {value!r}")
+
+
+@functools.cache
+def _hints(cls: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls)
+    except (NameError, TypeError):  # annotations that mean nothing here: left to `validate`
+        return {}
 
 
 def check_flag(name: str, value: object) -> None:

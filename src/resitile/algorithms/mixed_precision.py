@@ -7,7 +7,7 @@ import numpy as np
 from resitile.algorithms.base import Algorithm, State, check_number
 from resitile.cost import Layer, Work
 from resitile.errors import ConfigError
-from resitile.tiles import Composite, Vectors
+from resitile.tiles import Composite, PulseTrain, Vectors
 
 
 class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
@@ -28,7 +28,7 @@ class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
         is sent as one vector, so that its largest entry gets exactly its pulses and the others
         theirs on average. Pulses leave at the end of the mini-batch that brought them; aihwkit's
         CPU code sends them with the first vector of the next one, whose gradients were computed
-        without them.
+        without them. What is beyond a train of 31 pulses waits in chi; aihwkit drops it.
     """
 
     transfer_every: int = 1
@@ -64,10 +64,14 @@ class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
         if state["steps"][0] % self.transfer_every:
             return
         unit = np.float32(self.granularity or weight.tiles[0].device.dw_min)
+        change = float(unit) * self.transfer_lr
         pulses = np.trunc(chi / unit)
+        if change > 0:  # no more than a train holds; what is beyond stays in chi
+            most = max(PulseTrain().bits * weight.tiles[0].device.dw_min // change, 1)
+            np.clip(pulses, -most, most, out=pulses)
         if pulses.any():
             chi -= pulses * unit
-            weight.write(0, pulses, float(unit) * self.transfer_lr)
+            weight.write(0, pulses, change)
 
     def floor(self) -> float:
         """The digital store waits for whole pulses."""

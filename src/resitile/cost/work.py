@@ -86,6 +86,9 @@ class Work:
         storage: digital values kept.
         tiles: tiles of the layer; may be infinite.
         visible: tiles that take part in forward and backward; None is all.
+
+    Raises:
+        ConfigError: if a number is none, or out of its range.
     """
 
     periods: float
@@ -95,6 +98,20 @@ class Work:
     memory_bits: float = 0.0
     tiles: float = 1
     visible: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            value = getattr(self, name)
+            if name == "visible" and value is None:
+                continue
+            least, endless = (1, True) if name in ("tiles", "visible") else (0, False)
+            ok = isinstance(value, int | float) and not isinstance(value, bool)
+            if not ok or not value >= least or (value == math.inf and not endless):
+                raise ConfigError(
+                    f"{name} of a Work must be a finite number of at least {least}, got {value!r}"
+                    if not endless
+                    else f"{name} of a Work must be a number of at least {least}, got {value!r}"
+                )
 
 
 @dataclass(frozen=True)

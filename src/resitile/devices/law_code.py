@@ -104,6 +104,28 @@ def helpers(function: FunctionType) -> list[FunctionType]:
     return found
 
 
+def draws_numbers(function: FunctionType) -> bool:
+    """Whether a law's function, or a plain one that it calls, uses `random` or `numpy.random`."""
+    for code in (function, *helpers(function)):
+        names = _names(code.__code__)
+        used = [code.__globals__[name] for name in names if name in code.__globals__]
+        used += [cell.cell_contents for cell in code.__closure__ or ()]
+        if np in used and "random" in names:
+            return True
+        for thing in used:
+            where = thing.__name__ if isinstance(thing, ModuleType) else _home(thing)
+            if where.split(".")[0] == "random" or where.startswith("numpy.random"):
+                return True
+    return False
+
+
+def _home(thing: Any) -> str:
+    """The module of a function, or of the object whose method it is (`random.random`)."""
+    owner = getattr(thing, "__self__", None)
+    home = getattr(thing, "__module__", None) or type(owner).__module__
+    return str(home) if callable(thing) else type(thing).__module__
+
+
 def _describe_code(code: CodeType, parts: list[str]) -> None:
     parts.append(code.co_code.hex() + repr(code.co_names) + repr(code.co_varnames))
     for constant in code.co_consts:

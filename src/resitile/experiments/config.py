@@ -81,7 +81,8 @@ class Config(tables.Table):
             return None
         path, known = self.algorithm.path, [DIGITAL, *algorithms.names()]
         if ":" not in path and path not in known:
-            raise ConfigError(f"no algorithm is called {path!r}; {did_you_mean(path, known)}")
+            hint = f'{did_you_mean(path, known)}, or your own: class = "module:Class"'
+            raise ConfigError(f"no algorithm is called {path!r}; {hint}")
         if self.device is None:
             raise ConfigError(
                 f"algorithm {self.algorithm.path!r} needs a [device] table, such as "

@@ -1,5 +1,6 @@
 """What is recorded about the tiles, and TensorBoard."""
 
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from resitile._registry import described
 from resitile.algorithms import Algorithm
+from resitile.errors import ConfigError, ResitileError
 from resitile.nn import analog_layers, counted_cost, estimate_cost
 
 _BINS = 40
@@ -60,8 +63,17 @@ def costs(model: nn.Module, batch: int, steps: int, lr: float) -> dict[str, floa
     layers = analog_layers(model).values()
     if not layers or any(type(layer.algorithm).work is Algorithm.work for layer in layers):
         return {}
-    formula = estimate_cost(model, batch=batch, lr=lr).total
-    counted = counted_cost(model, samples=max(1, steps * batch), batch=batch).total
+    try:
+        formula = estimate_cost(model, batch=batch, lr=lr).total
+        counted = counted_cost(model, samples=max(1, steps * batch), batch=batch).total
+    except ResitileError:
+        raise
+    except Exception as error:  # of an algorithm of the user's own
+        rule = type(next(iter(layers)).algorithm)
+        raise ConfigError(
+            f"reads or work of {rule.__name__} fails at "
+            f"{described(error, inspect.getsourcefile(rule))}"
+        ) from error
     return {
         "digital_storage_bytes": formula.storage_bytes,
         "update_ns": formula.update_ns,

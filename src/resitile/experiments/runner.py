@@ -106,6 +106,8 @@ def _train(
             torch.default_generator.manual_seed(config.seed)
             task = load_task(config)
             learner = build(config, task)
+            # A fault in what an algorithm says of its costs must not wait for the last epoch.
+            measure.costs(learner.model, config.data.batch_size, 1, config.optimizer.lr)
             start()
             if resume:
                 hashes = config.hash, configs.load(folder.config).former_hash

@@ -53,6 +53,9 @@ class Tuning:
         self.config(values)
 
 
+_SEARCHED = ("algorithm", "optimizer", "convert", "warm_start", "data")
+
+
 def load(path: Path, overrides: list[str]) -> Tuning:
     """Read a file with a `[search]` table; the overrides hold for the trials only.
 
@@ -63,8 +66,11 @@ def load(path: Path, overrides: list[str]) -> Tuning:
     space = search.parse(content.pop("search", None), str(path))
     configs.check_name(content.setdefault("name", path.stem), str(path))
     for key in space:
-        if key.split(".")[0] not in ("algorithm", "optimizer", "convert", "warm_start", "data"):
-            raise ConfigError(f"{path}: {key!r} is not a setting that a tuning can change")
+        if key.split(".")[0] not in _SEARCHED:
+            raise ConfigError(
+                f"{path}: a tuning cannot search {key!r}, only settings of {', '.join(_SEARCHED)}: "
+                "the device, the network and the seed are the task; [sweep] runs several of them"
+            )
     trial = copy.deepcopy(content)
     for assignment in overrides:
         search.check_override(assignment, space, str(path))

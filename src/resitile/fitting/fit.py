@@ -226,8 +226,10 @@ def warnings(fitted: Fitted) -> list[str]:
                 f"device {name} moves by {own / usual:.0%} of what others do, and counts as much "
                 "in the mean: leave it out if it is dead"
             )
-    if not best.step_error < _UNSURE:
-        found.append(f"the error of states is {best.step_error:.0%} of them, or cannot be told")
+    if np.isnan(best.step_error):
+        found.append("the error of states cannot be told: the likelihood has no clear maximum")
+    elif best.step_error >= _UNSURE:
+        found.append(f"the error of states is {best.step_error:.0%} of them")
     middle = [q(0.0, best.device.p) for q in (best.device.q_up, best.device.q_down)]
     if max(abs(q - 1) for q in middle) > _OFF:
         found.append(

@@ -18,7 +18,7 @@ from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.extending import NativeValue, overload, register_jitable, typeof_impl, unbox
 
 from resitile.devices import Device
-from resitile.devices.law_code import helpers
+from resitile.devices.law_code import draws_numbers, helpers
 from resitile.errors import ConfigError
 from resitile.kernels.random import below, normal
 
@@ -47,8 +47,9 @@ register_default(LawType)(models.OpaqueModel)
 class Law:
     """The empty argument: an object whose Numba type is its law's."""
 
-    def __init__(self, law_id: str, n_fields: int) -> None:
+    def __init__(self, law_id: str, n_fields: int, code: str = "") -> None:
         self._numba_type_ = LawType(law_id, n_fields)
+        self.code = code
 
 
 @typeof_impl.register(Law)  # type: ignore[untyped-decorator]
@@ -76,18 +77,31 @@ def sources() -> Law:
     return Law(f"none:{source_id()}", 0)
 
 
-@functools.cache
 def law_of(device: Any) -> Law:
     """The one `Law` of a device class.
 
     Raises:
-        ConfigError: if its `q_up` or `q_down` cannot be compiled.
+        ConfigError: if its `q_up` or `q_down` cannot be compiled, draws random numbers, or uses
+            something that was changed since it was compiled.
     """
+    law = _law_of(device)
+    if not device.__module__.startswith("resitile.") and law.code != device.law_id():
+        raise ConfigError(
+            f"something that q_up or q_down of the law {device.__qualname__} use, such as a table "
+            "of their module, was changed after they were compiled: pulses would go on as before. "
+            "Define the class anew after the change, or make numbers that change fields of the law"
+        )
+    return law
+
+
+@functools.cache
+def _law_of(device: Any) -> Law:
     if not device.__module__.startswith("resitile."):
         _check(device)
-    law_id = f"{device.__module__}:{device.__qualname__}:{device.law_id()}:{source_id()}"
+    code = device.law_id()
+    law_id = f"{device.__module__}:{device.__qualname__}:{code}:{source_id()}"
     _LAWS[law_id] = device
-    return Law(law_id, len(device.law_fields))
+    return Law(law_id, len(device.law_fields), code)
 
 
 _jitable = functools.cache(register_jitable)  # a helper is registered once
@@ -113,6 +127,12 @@ def _check(device: Any) -> None:
         function = _compiled(device, name)
         code = function.py_func.__code__
         place = f"{code.co_filename}:{code.co_firstlineno}"
+        if draws_numbers(function.py_func):
+            raise ConfigError(
+                f"{name} of the law {device.__qualname__} ({place}) draws random numbers: pulses "
+                "would differ from run to run. Noise from pulse to pulse is the entry `cycle` of "
+                "variation, that between devices the others"
+            )
         try:
             function.compile((types.float32, p))
         except (NumbaError, UnsupportedBytecodeError) as error:

@@ -11,8 +11,15 @@ from resitile.algorithms import Algorithm, SavedState, first_state
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
 from resitile.kernels.threads import uninterrupted
-from resitile.nn.faults import check_crosspoints, check_replaced
-from resitile.nn.saved import PREFIX, check_state, check_weight, composite_of, fingerprint
+from resitile.nn.faults import check_crosspoints, check_replaced, fault_of_step
+from resitile.nn.saved import (
+    PREFIX,
+    check_state,
+    check_step,
+    check_weight,
+    composite_of,
+    fingerprint,
+)
 from resitile.nn.scale import check_seed, matrix_shape, output_scale, scale_value
 from resitile.nn.tape import AnalogWeight, Tape
 from resitile.tiles import Composite, Programmed, Vectors, program
@@ -186,13 +193,18 @@ class AnalogModule(nn.Module):
     def learn(self, batches: list[list[Vectors]], lr: float) -> None:
         """Carry out the updates of mini-batches, in order."""
         composite, state = self._views()
-        self.tape.updates += 1
+        self.tape.updates = count = self.tape.updates + 1
+        own = not type(self.algorithm).__module__.startswith("resitile.")
         try:
             for batch in batches:
                 self.algorithm.step(composite, state, batch, lr)
-        except ConfigError as error:  # the fault of an algorithm, perhaps one that a user writes
-            where = f"{type(self.algorithm).__name__}, layer of {composite.weight.shape}"
-            raise ConfigError(f"{where}: {error}") from error
+            if own and not count & (count - 1):  # now and then: steps 1, 2, 4, 8, ...
+                check_step(composite, state, self.algorithm)
+        except Exception as error:
+            fault = fault_of_step(error, self.algorithm, composite.weight.shape, own=own)
+            if fault is error:
+                raise
+            raise fault from error
 
     def follow_scale(self) -> None:
         """Recompute the weight if a learnt scale has moved since.

@@ -1,5 +1,6 @@
 """What pulses or users have spoilt: numbers that are not finite, a weight that is another's."""
 
+import inspect
 import sys
 import warnings
 from collections.abc import Iterable
@@ -7,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from resitile._registry import described
 from resitile.algorithms import Algorithm
-from resitile.errors import ConfigError, UpdateError
+from resitile.errors import ConfigError, ResitileError, UpdateError
 from resitile.nn.tape import AnalogWeight
 
 if TYPE_CHECKING:
@@ -60,6 +62,26 @@ def check_replaced(parameter: nn.Parameter | None) -> None:
             "another weight cannot take the place of what the tiles hold: write it into them "
             "with layer.program(weight), or put a digital layer there"
         )
+
+
+def fault_of_step(
+    error: Exception, algorithm: Algorithm, shape: tuple[int, ...], *, own: bool
+) -> Exception:
+    """What to raise for an error in a `step`: with the algorithm, the layer and the user's line.
+
+    Args:
+        error: as it was caught.
+        algorithm: whose step it was.
+        shape: of the layer's weight.
+        own: whether the algorithm is the user's.
+    """
+    where = f"{type(algorithm).__name__}, layer of {shape}"
+    if isinstance(error, ConfigError):
+        return ConfigError(f"{where}: {error}")
+    if own and not isinstance(error, ResitileError):
+        source = inspect.getsourcefile(type(algorithm).step)
+        return ConfigError(f"{where}: step fails at {described(error, source)}")
+    return error
 
 
 def warn_cut(layers: Iterable["AnalogModule"]) -> None:

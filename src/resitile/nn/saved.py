@@ -114,13 +114,8 @@ def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -
         algorithm, crosspoints, state["weight"].contiguous(), scale, state["seeds"],
         state["counts"], None,
     )  # fmt: skip
-    for n, tile in enumerate(composite.tiles):
-        bounds = tile.crosspoints(crosspoints.shape[:2])
-        low, high = (torch.from_numpy(bounds[key]) for key in ("w_min", "w_max"))
-        room = _ROUNDING * (tile.device.w_max - tile.device.w_min)
-        held = crosspoints[..., n]
-        beyond = int((~((held >= low - room) & (held <= high + room))).sum())
-        if beyond:
+    for n in range(len(composite.tiles)):
+        if beyond := _beyond(composite, n):
             raise CheckpointError(
                 f"the state of layer {name!r} has {beyond} devices of tile {n} outside of their "
                 "own bounds: it is damaged or was edited"
@@ -131,6 +126,15 @@ def _check_contents(state: dict[str, Tensor], name: str, algorithm: Algorithm) -
             f"{error:.3g}), as of averaged or edited weights; write such a weight with "
             "layer.program(weight), or read it out with to_digital(model)"
         )
+
+
+def _beyond(composite: Composite, n: int) -> int:
+    """How many devices of tile n hold what lies outside of their own bounds, or is no number."""
+    tile, held = composite.tiles[n], composite.w[:, :, n]
+    bounds = tile.crosspoints((held.shape[0], held.shape[1]))
+    room = _ROUNDING * (tile.device.w_max - tile.device.w_min)
+    inside = (held >= bounds["w_min"] - room) & (held <= bounds["w_max"] + room)
+    return int((~inside).sum())
 
 
 def _mismatch(composite: Composite, state: dict[str, np.ndarray], algorithm: Algorithm) -> float:
@@ -158,4 +162,24 @@ def check_weight(composite: Composite, state: dict[str, np.ndarray], algorithm: 
             f"{error:.3g}), as weight.data = ..., an initialisation of weight.data and "
             "vector_to_parameters do; initialise before convert(), or write it with "
             "layer.program(weight)"
+        )
+
+
+def check_step(composite: Composite, state: dict[str, np.ndarray], algorithm: Algorithm) -> None:
+    """Refuse what a `step` of the user's own has written by hand and no pulse could have.
+
+    Raises:
+        ConfigError: if a saved state with it would be refused.
+    """
+    for n in range(len(composite.tiles)):
+        if beyond := _beyond(composite, n):
+            raise ConfigError(
+                f"step left {beyond} devices of tile {n} outside of their own bounds, or with no "
+                "number: written into w by hand, where no pulse leads; tiles[n].crosspoints(shape) "
+                "has the bounds w_min and w_max of every device"
+            )
+    if error := _mismatch(composite, state, algorithm):
+        raise ConfigError(
+            f"step left a weight that the tiles do not hold (off by {error:.3g}): call refresh() "
+            "after writing into w by hand, or define compose() if digital state is part of it"
         )

@@ -61,12 +61,13 @@ class Copies:
         starts = (columns - 1 - column).astype(np.int64)
         self._vectors = Vectors(x, starts, np.arange(columns, dtype=np.int64), signal)
         self._vectors.x_max = np.ones((1, self.count), dtype=np.float32)
+        self._vectors.stale = False
 
     def vectors(self, gradient: np.ndarray[Any, Any]) -> Vectors:
         """The measured vectors that carry one signal for each copy, (count,)."""
         if not np.isfinite(gradient).all():
             raise UpdateError("the gradient of a copy is NaN or infinite; use a smaller step")
-        self._vectors.d[0, self._row, np.arange(self.count)] = gradient
+        self._vectors.own_d[0, self._row, np.arange(self.count)] = gradient
         self._vectors.d_max = np.abs(gradient, dtype=np.float32)[None]
         self._vectors.most = float(self._vectors.d_max.sum())
         return self._vectors

@@ -126,7 +126,7 @@ class Composite:
         self.watch.look("gradients", n, most, lambda: requests.share_above(batch, lr, most))
         for vectors in batch:
             expected = self._expected(n, vectors, lr)
-            rows, d_in = vectors.d.shape[1], vectors.offset.size
+            rows, d_in = vectors.own_d.shape[1], vectors.offset.size
             total, lines = expected * rows * d_in, len(vectors) * (rows + d_in)
             parts = min(get_num_threads(), rows) if total >= _SPLIT or lines >= _SPLIT_LINES else 1
             pays = expected > _DENSE and total > _DENSE_LINE * lines
@@ -139,18 +139,19 @@ class Composite:
         most = vectors.most * lr / self._dw_min[n]
         if most < 4 * _DENSE:  # far from dense: a quarter of the most is near enough
             return most / 4
-        mean = lines.mean_product(sources(), vectors.x, vectors.starts, vectors.offset, vectors.d)
+        x, d = vectors.own_x, vectors.own_d
+        mean = lines.mean_product(sources(), x, vectors.starts, vectors.offset, d)
         return float(lr * mean * len(vectors) / self._dw_min[n])
 
     def _pulse_events(self, n: int, v: Vectors, lr: float, train: PulseTrain, parts: int) -> int:
         arguments = (
             *self._physics[n], *self._next(n, kind=0), self.w, n, self.coefficients, self.weight,
-            self.wear, v.x, v.starts, v.offset, v.turned, v.d, v.row0, v.x_max, v.d_max, float(lr),
-            *train.arguments,
+            self.wear, v.own_x, v.starts, v.offset, v.turned, v.own_d, v.row0, v.x_max, v.d_max,
+            float(lr), *train.arguments,
         )  # fmt: skip
         if parts == 1:
-            return events.pulse_events(*arguments, 0, v.d.shape[1])  # type: ignore[no-any-return]
-        blocks = _ranges(v.d.shape[1], parts)
+            return events.pulse_events(*arguments, 0, v.own_d.shape[1])  # type: ignore[no-any-return]
+        blocks = _ranges(v.own_d.shape[1], parts)
         return int(sum(run([partial(events.pulse_events, *arguments, *b) for b in blocks])))
 
     def _pulse_dense(self, n: int, v: Vectors, lr: float, train: PulseTrain, parts: int) -> int:
@@ -158,7 +159,7 @@ class Composite:
         law, spec, table, device_key = self._physics[n]
         d_in, total = v.offset.size, 0
         chunk = max(1, _CHUNK // d_in)
-        blocks = _ranges(v.d.shape[1], parts)
+        blocks = _ranges(v.own_d.shape[1], parts)
         for first in range(0, len(v), chunk):
             size = min(chunk, len(v) - first)
             lists = (
@@ -171,14 +172,15 @@ class Composite:
 
             def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
                 dense.list_columns(
-                    law, key, first + begin, v.x, v.starts, v.offset, v.turned, v.x_max, v.d_max,
-                    float(lr), spec[DW_MIN], *train.arguments, *(a[begin:end] for a in lists),
+                    law, key, first + begin, v.own_x, v.starts, v.offset, v.turned, v.x_max,
+                    v.d_max, float(lr), spec[DW_MIN], *train.arguments,
+                    *(a[begin:end] for a in lists),
                 )  # fmt: skip
 
             run([partial(collect, *part) for part in _ranges(size, parts)])
             call = partial(
                 dense.pulse_rows, law, spec, table, device_key, key, first, self.w, n,
-                self.coefficients, self.weight, self.wear, *lists, v.d, v.row0,
+                self.coefficients, self.weight, self.wear, *lists, v.own_d, v.row0,
             )  # fmt: skip
             total += sum(run([partial(call, low, high) for low, high in blocks]))
         return int(total)
@@ -305,7 +307,9 @@ class Composite:
         self.watch.look("writes", n, most, lambda: requests.lines_above(lines, lr, most))
 
     def uniform(self, *counter: int) -> float:
-        """A number in [0, 1) that belongs to this composite and to these counters alone."""
+        """A number in [0, 1) that belongs to this composite and to these whole numbers alone."""
+        if not all(isinstance(k, int | np.integer) and 0 <= k < 2**63 for k in counter):
+            raise ConfigError(f"uniform takes whole numbers in [0, 2**63), got {counter!r}")
         return stream(self.seed, _CHOICES, *counter) / 2**62
 
 

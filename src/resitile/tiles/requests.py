@@ -17,7 +17,7 @@ def check_tile(n: int, count: int) -> None:
     Raises:
         ConfigError: says which there are.
     """
-    if not 0 <= n < count:
+    if not isinstance(n, int | np.integer) or not 0 <= n < count:
         raise ConfigError(f"there is no tile {n!r}: the {count} tiles are 0 to {count - 1}")
 
 
@@ -28,7 +28,7 @@ def check_request(n: int, count: int, lr: float) -> None:
         ConfigError: names it.
     """
     check_tile(n, count)
-    if not 0 <= lr < np.inf:
+    if not isinstance(lr, int | float | np.floating) or not 0 <= lr < np.inf:
         raise ConfigError(f"lr must be a number of at least 0, got {lr!r}; turn the change's sign")
 
 
@@ -43,16 +43,22 @@ def check_path(path: str) -> None:
 
 
 def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
-    """Refuse vectors that would lie beyond the rows or columns of tiles of a shape.
+    """Refuse vectors beyond the rows or columns of tiles of a shape; measure new ones.
 
     Raises:
         ConfigError: says what was given and what fits.
+        UpdateError: if what an algorithm put into them is not finite.
     """
+    if isinstance(batch, Vectors):
+        raise ConfigError("pulse takes a list of vectors, as `step` is given; write [vectors]")
     for v in batch:
-        rows = v.d.shape[1]
-        if v.offset.size != shape[1] or not 0 <= v.row0 <= shape[0] - rows or len(v.x) != len(v.d):
+        if v.stale:  # an algorithm gave them another x or d
+            v.measure()
+        x, d = v.own_x, v.own_d
+        rows = d.shape[1]
+        if v.offset.size != shape[1] or not 0 <= v.row0 <= shape[0] - rows or len(x) != len(d):
             raise ConfigError(
-                f"vectors of {len(v.x)} x {v.offset.size} on columns and {len(v.d)} x {rows} on "
+                f"vectors of {len(x)} x {v.offset.size} on columns and {len(d)} x {rows} on "
                 f"rows from {v.row0} do not fit tiles of (d_out, d_in) = {tuple(shape[:2])}"
             )
 

@@ -53,6 +53,15 @@ class Tile:
     device: Device
     device_seed: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.device, Device):
+            raise ConfigError(
+                "a tile needs a device such as resitile.devices.SoftBounds(states=4), got "
+                f"{self.device!r}"
+            )
+        if not 0 <= self.device_seed < 2**64:
+            raise ConfigError(f"device_seed must lie in [0, 2**64), got {self.device_seed!r}")
+
     @property
     def physics(self) -> tuple:  # type: ignore[type-arg]
         """The kernels' view of the devices: (law, spec, normals, key)."""
@@ -84,7 +93,26 @@ class Tile:
 
         Returns:
             (count, pulses + 1) float32: the weights before the first pulse and after each one.
+
+        Raises:
+            ConfigError: if one of them is not as above; directions of +1 and -1 are `ups > 0`.
         """
+        ups = np.asarray(ups)
+        if ups.ndim != 1 or ups.dtype != np.bool_:
+            raise ConfigError(
+                "ups must be a list of directions, True for up and False for down, got an array "
+                f"of {ups.dtype} with {ups.ndim} axes; from +1 and -1 make ups > 0"
+            )
+        for name, value, least in (("count", count, 1), ("seed", seed, 0)):
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ConfigError(
+                    f"{name} must be a whole number of at least {least}, got {value!r}"
+                )
+        if not self.device.w_min <= start <= self.device.w_max:
+            raise ConfigError(
+                f"start must lie between the bounds, {self.device.w_min:g} and "
+                f"{self.device.w_max:g}, got {start!r}"
+            )
         law, spec, table, key = self.physics
         w = np.full(count, start, dtype=np.float32)
         found = [w.copy()]

@@ -7,17 +7,18 @@ the input that the layer already has; nothing is copied out of it.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from resitile.errors import UpdateError
+from resitile.errors import ConfigError, UpdateError
 from resitile.kernels import lines
 from resitile.kernels.law import sources
 
+_UNKNOWN = np.empty((0, 0), dtype=np.float32)
 
-@dataclass
+
 class Vectors:
     """One mini-batch for one crossbar (or for a block of its rows, in a grouped convolution).
 
@@ -32,28 +33,56 @@ class Vectors:
             per run, pixels between them).
 
     Attributes:
+        x, d: as above, to look at: x may be the user's own data. Others may take their place
+            (`v.d = 2 * v.d`), of the same shape.
         turned: (d_in,) uint8, not 0 where a column's x counts with the other sign; an algorithm
             with choppers sets it.
+        own_x, own_d: x and d as the kernels take them, which no one else writes to.
         x_max, d_max: (n, p) float32, largest |x| and |d| of every vector; see `measure`.
         most: sum of x_max * d_max over the vectors.
+        stale: whether these are still to be measured.
     """
 
-    x: np.ndarray
-    starts: np.ndarray
-    offset: np.ndarray
-    d: np.ndarray
-    row0: int = 0
-    window: tuple[int, np.ndarray, np.ndarray, int, int] | None = None
-    turned: np.ndarray = field(init=False, repr=False)
-    x_max: np.ndarray = field(init=False, repr=False)
-    d_max: np.ndarray = field(init=False, repr=False)
-    most: float = field(init=False, repr=False)
+    __slots__ = (
+        "d_max", "most", "offset", "own_d", "own_x", "row0", "stale", "starts", "turned", "window",
+        "x_max",
+    )  # fmt: skip
 
-    def __post_init__(self) -> None:
-        self.turned = _no_turns(self.offset.size)
+    def __init__(
+        self,
+        x: np.ndarray,
+        starts: np.ndarray,
+        offset: np.ndarray,
+        d: np.ndarray,
+        row0: int = 0,
+        window: tuple[int, np.ndarray, np.ndarray, int, int] | None = None,
+    ) -> None:
+        self.own_x, self.starts, self.offset, self.own_d = x, starts, offset, d
+        self.row0, self.window = row0, window
+        self.turned = _no_turns(offset.size)
+        self.x_max = self.d_max = _UNKNOWN
+        self.most, self.stale = math.nan, True
+
+    @property
+    def x(self) -> np.ndarray:
+        """What lies on the columns, (n, pixels) float32; read only."""
+        return _locked(self.own_x)
+
+    @x.setter
+    def x(self, values: np.ndarray) -> None:
+        self.own_x, self.stale = _in_place_of(self.own_x, values, "x"), True
+
+    @property
+    def d(self) -> np.ndarray:
+        """What lies on the rows, dL/dy, (n, rows, p) float32; read only."""
+        return _locked(self.own_d)
+
+    @d.setter
+    def d(self, values: np.ndarray) -> None:
+        self.own_d, self.stale = _in_place_of(self.own_d, values, "d"), True
 
     def __len__(self) -> int:
-        return self.d.shape[0] * self.d.shape[2]
+        return self.own_d.shape[0] * self.own_d.shape[2]
 
     def measure(self) -> None:
         """Find the largest |x| and |d| of every vector, on which its pulse train depends.
@@ -61,13 +90,13 @@ class Vectors:
         Raises:
             UpdateError: if an input or a gradient is NaN or infinite.
         """
-        n, _, p = self.d.shape
+        n, _, p = self.own_d.shape
         largest = np.empty((2, n, p), dtype=np.float32)
         if self.window is None:
-            self.most = lines.measure_rows(sources(), self.x, self.d, largest)
+            self.most = lines.measure_rows(sources(), self.own_x, self.own_d, largest)
         else:
             self.most = lines.measure_patches(
-                sources(), self.x, self.starts, *self.window, self.d, largest
+                sources(), self.own_x, self.starts, *self.window, self.own_d, largest
             )
         if not math.isfinite(self.most):
             raise UpdateError(
@@ -75,15 +104,19 @@ class Vectors:
                 "changed. Lower the learning rate or look for the operation that made them"
             )
         self.x_max, self.d_max = largest
+        self.stale = False
 
     def part(self, begin: int, end: int) -> "Vectors":
-        """Samples `begin` to `end` - 1 of a measured mini-batch, as views."""
+        """Samples `begin` to `end` - 1 of a mini-batch, as views."""
         part = Vectors(
-            self.x[begin:end], self.starts, self.offset, self.d[begin:end], self.row0, self.window
-        )
+            self.own_x[begin:end], self.starts, self.offset, self.own_d[begin:end], self.row0,
+            self.window,
+        )  # fmt: skip
         part.turned = self.turned
-        part.x_max, part.d_max = self.x_max[begin:end], self.d_max[begin:end]
-        part.most = float(np.vdot(part.x_max.astype(np.float64), part.d_max))
+        if not self.stale:
+            part.stale = False
+            part.x_max, part.d_max = self.x_max[begin:end], self.d_max[begin:end]
+            part.most = float(np.vdot(part.x_max.astype(np.float64), part.d_max))
         return part
 
     def outer(self) -> np.ndarray:
@@ -91,9 +124,30 @@ class Vectors:
 
         `turned` plays no part in it.
         """
-        n, rows, p = self.d.shape
-        x = self.x[:, self.starts[:, None] + self.offset].reshape(n * p, -1)
-        return self.d.transpose(1, 0, 2).reshape(rows, n * p) @ x
+        n, rows, p = self.own_d.shape
+        x = self.own_x[:, self.starts[:, None] + self.offset].reshape(n * p, -1)
+        return self.own_d.transpose(1, 0, 2).reshape(rows, n * p) @ x
+
+
+def _locked(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _in_place_of(old: np.ndarray, values: Any, name: str) -> np.ndarray:
+    """`values` in the form of `old`.
+
+    Raises:
+        ConfigError: if the shape is another one.
+    """
+    found = np.array(values, dtype=np.float32, order="C")
+    if found.shape != old.shape:
+        raise ConfigError(
+            f"{name} of vectors can only be replaced by an array of its shape, {old.shape}, got "
+            f"{found.shape}"
+        )
+    return found
 
 
 @lru_cache(maxsize=64)
