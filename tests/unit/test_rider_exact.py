@@ -28,8 +28,31 @@ class TestRIDER:
         layer = layer_of(rule, (2, 1))
         optimizer = rt.AnalogSGD(layer.parameters(), lr=1.0)
         hold(layer, [1.0, -1.0])
-        step(layer, optimizer)  # Q = 0.5 of P: 2 * 0.5 = 8 pulses
-        assert (layer.tiles[0].flatten() / DW).tolist() == [8, -8]
+        step(layer, optimizer)  # P over Q as it was, 0
+        assert layer.tiles[0].flatten().tolist() == [2, -2]
+        step(layer, optimizer)  # Q = 0.5 of P now
+        assert layer.tiles[0].flatten().tolist() == [3, -3]
+
+    def test_the_sign_flips_with_its_probability(self):
+        rule = rt.algorithms.RIDER(DEVICE, chop_prob=0.2, fast_lr=0.0, transfer_lr=0.0)
+        layer = layer_of(rule, (2, 1))
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=1.0)
+        flips, before = 0, 0
+        for _ in range(600):
+            step(layer, optimizer)
+            now = int(layer.state["turned"][0])
+            flips, before = flips + (now != before), now
+        assert abs(flips - 120) < 5 * (600 * 0.2 * 0.8) ** 0.5
+
+    def test_a_weight_can_be_programmed_while_the_sign_is_flipped(self):
+        soft = rt.devices.SoftBounds(states=10, variation="none")
+        rule = rt.algorithms.RIDER(soft, gamma=0.5, chop_prob=1.0)
+        layer = layer_of(rule, (2, 1))
+        step(layer, rt.AnalogSGD(layer.parameters(), lr=1e-6))
+        assert layer.state["turned"].all()
+        wanted = torch.full_like(layer.weight.detach(), 1.2) * layer.scale  # W = 1, P = -0.4
+        layer.program(wanted)
+        torch.testing.assert_close(layer.weight.detach(), wanted)
 
     def test_the_copy_of_q_is_renewed_and_the_sign_taken_at_a_flip(self):
         """E-RIDER with a flip after every transfer."""

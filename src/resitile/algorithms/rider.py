@@ -110,10 +110,10 @@ class RIDER(Algorithm, name="rider", title="RIDER"):
         filtered, reference = state["filtered"], state["reference"]
         for column in next_columns(state, weight.w.shape[1], self.columns):
             content = weight.read(1, column)
+            gained = content - reference[:, column]  # over Q as it was, P_{k+1} - Q_k
             filtered[:, column] += self.filter_lr * (content - filtered[:, column])
             if self.chop_prob == 0:
                 reference[:, column] = filtered[:, column]
-            gained = content - reference[:, column]
             sign = -1 if state["turned"][column] else 1
             weight.write_column(0, column, sign * gained, beta)
         if self.chop_prob and weight.uniform(int(state["steps"][0])) < self.chop_prob:

@@ -184,12 +184,21 @@ class Device:
         return known
 
     def symmetric(self, w: float) -> float:
-        """F(w) = (q_down + q_up) / 2 of the nominal device [Li et al. 2025, Sec. 2]."""
-        return (self.q_down(w, self.p) + self.q_up(w, self.p)) / 2
+        """F(w) = (q_down + q_up) / 2 of the nominal device [Li et al. 2025, Sec. 2].
+
+        Its steps, apart by `up_down`, count with q, both as shares of dw_min.
+        """
+        return (self._down(w) + self._up(w)) / 2
 
     def asymmetric(self, w: float) -> float:
-        """G(w) = (q_down - q_up) / 2 of the nominal device [Li et al. 2025, Sec. 2]."""
-        return (self.q_down(w, self.p) - self.q_up(w, self.p)) / 2
+        """G(w) = (q_down - q_up) / 2 of the nominal device, as `symmetric`."""
+        return (self._down(w) - self._up(w)) / 2
+
+    def _up(self, w: float) -> float:
+        return self.step_up / self.dw_min * self.q_up(w, self.p)
+
+    def _down(self, w: float) -> float:
+        return self.step_down / self.dw_min * self.q_down(w, self.p)
 
     @property
     def symmetric_point(self) -> float:

@@ -45,13 +45,13 @@ def stage(model: nn.Module) -> int | None:
     return min(found, default=None)
 
 
-def costs(model: nn.Module, batch: int, steps: int, lr: float) -> dict[str, float]:
+def costs(model: nn.Module, batch: int, samples: int, lr: float) -> dict[str, float]:
     """What the run's updates cost on hardware, with the published constants and one vector a layer.
 
     Args:
         model: the trained one.
         batch: samples of a mini-batch.
-        steps: mini-batches it was trained with.
+        samples: images it was trained with; the last mini-batch of an epoch may be short.
         lr: its first learning rate, for the formula.
 
     Returns:
@@ -65,7 +65,7 @@ def costs(model: nn.Module, batch: int, steps: int, lr: float) -> dict[str, floa
         return {}
     try:
         formula = estimate_cost(model, batch=batch, lr=lr).total
-        counted = counted_cost(model, samples=max(1, steps * batch), batch=batch).total
+        counted = counted_cost(model, samples=samples, batch=batch).total
     except ResitileError:
         raise
     except Exception as error:  # of an algorithm of the user's own

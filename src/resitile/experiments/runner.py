@@ -268,7 +268,9 @@ class _Run:
             "test_size": len(self.task.test),
             "wear": measure.wear(model),
             "idle_tiles": measure.idle(model),
-            **measure.costs(model, config.data.batch_size, at.steps, config.optimizer.lr),
+            **measure.costs(
+                model, config.data.batch_size, at.epoch * len(self.task.train), config.optimizer.lr
+            ),
         }
 
     def _wall_s(self) -> float:

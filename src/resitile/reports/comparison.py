@@ -25,6 +25,7 @@ _COLUMNS = (
 )
 _MEANS = (
     "ms_per_step", "wall_s", "pulses", "digital_storage_bytes", "update_ns", "best_val_accuracy",
+    "counted_update_ns", "counted_update_nj",
 )  # fmt: skip
 _OF_ONE = ("seed", "config_hash")  # mean nothing for several
 

@@ -39,8 +39,9 @@ def program(composite: Composite, weight: np.ndarray) -> Programmed:
     if not np.isfinite(weight).all():
         raise ConfigError("a weight to program must be finite; it holds NaN or infinity")
     parts = list(zip(composite.coefficients, composite.tiles, strict=True))
-    low = sum(float(c) * tile.device.w_min for c, tile in parts)
-    high = sum(float(c) * tile.device.w_max for c, tile in parts)
+    # A coefficient is below 0 where an algorithm flips the sign of its tile.
+    ends = [sorted((c * tile.device.w_min, c * tile.device.w_max)) for c, tile in parts]
+    low, high = (float(sum(end)) for end in zip(*ends, strict=True))
     small, large = float(weight.min(initial=0)), float(weight.max(initial=0))
     if small < low * (1 + 1e-6) or large > high * (1 + 1e-6):
         needed = composite.scale * max(small / low, large / high)
