@@ -15,7 +15,9 @@ from resitile.errors import ConfigError
 from resitile.experiments import config
 from resitile.experiments.pilots import Question
 from resitile.experiments.plan import (
+    CLOSE,
     Limits,
+    _resolution,
     corrected,
     effective_states,
     kept_share,
@@ -405,3 +407,13 @@ def test_a_file_that_is_there_is_kept(
     assert stopped.value.code == 2
     assert "--overwrite" in capsys.readouterr().err
     assert (tmp_path / "plan.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "images", "expected"), [(0.5, 100, 0.05), (0.9, 400, 0.015), (0.9, 10**6, CLOSE)]
+)
+def test_accuracies_are_told_apart_by_a_standard_error(
+    accuracy: float, images: int, expected: float
+) -> None:
+    rows = [{"accuracy": accuracy, "breaks": []}, {"accuracy": 0.99, "breaks": ["latency"]}]
+    assert _resolution(rows, images) == pytest.approx(expected)

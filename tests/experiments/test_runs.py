@@ -16,7 +16,7 @@ from resitile.experiments.config import Config, load
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder, read_metrics
 from resitile.experiments.runner import run
-from resitile.nn import analog_layers
+from resitile.nn import analog_layers, counted_cost
 from resitile.reports import write_report
 
 MakeConfig = Callable[..., Config]
@@ -102,6 +102,40 @@ def test_parts_of_the_data_share_no_image(make_config: MakeConfig) -> None:
     assert not seen & {image.numpy().tobytes() for image in parts.validation.images}
     assert parts.train.images.shape[1:] == (1, 28, 28)
     assert 0 <= parts.train.images.min() < parts.train.images.max() <= 1
+
+
+def test_every_epoch_has_an_order_of_its_own(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders: list[list[int]] = []
+    shuffle = torch.randperm
+
+    def watched(n: int, **options: object) -> torch.Tensor:
+        order = shuffle(n, **options)  # type: ignore[call-overload]
+        orders.append(order.tolist())
+        return order
+
+    monkeypatch.setattr(torch, "randperm", watched)
+    run(make_config(digital=True), tmp_path)  # two epochs
+    epochs = [order for order in orders if len(order) == 42]
+    assert len(epochs) == 2
+    assert epochs[0] != epochs[1]
+    assert sorted(epochs[0]) == sorted(epochs[1]) == list(range(42))
+
+
+def test_counted_costs_are_per_image_that_was_trained_on(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    """42 images in mini-batches of 4: the last one of an epoch has 2."""
+    config = make_config("train.epochs=2")
+    summary = run(config, tmp_path)
+    learner = task.build(config, task.load_task(config))
+    checkpoint.load(RunFolder(tmp_path / "tiny").checkpoint, learner, config.hash)
+    assert summary["steps"] == 22
+    batch = config.data.batch_size
+    counted = counted_cost(learner.model, samples=84, batch=batch).total
+    assert summary["counted_update_ns"] == pytest.approx(counted.update_ns)
+    assert summary["counted_update_nj"] == pytest.approx(counted.update_nj)
 
 
 def test_a_limit_above_the_data_is_refused(make_config: MakeConfig, tmp_path: Path) -> None:

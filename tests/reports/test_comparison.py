@@ -42,6 +42,14 @@ def test_one_line_for_all_seeds_and_pairs_by_seed() -> None:
     assert shown(one, "test_accuracy") == "72.00 ± 4.97 %"
 
 
+def test_counted_costs_of_several_seeds_are_means() -> None:
+    rows = [row("a", s, 0.7, counted_update_ns=n, counted_update_nj=j) for s, n, j in (
+        (0, 30.0, 1.0), (1, 90.0, 3.0),
+    )]  # fmt: skip
+    (line,) = groups(rows)
+    assert (line["counted_update_ns"], line["counted_update_nj"]) == (60.0, 2.0)
+
+
 def test_another_baseline_by_name_or_label() -> None:
     for name in ("b_%-0", "b_%"):
         one, two = groups([*A, *B], name)

@@ -76,6 +76,16 @@ def test_mean_change_is_that_of_f_and_g(wanted):
     assert_mean(changes(SOFT, 0.6, -wanted, 1.0), rt.theory.expected_update(SOFT, 0.6, wanted))
 
 
+@pytest.mark.parametrize("up_down", [0.2, -0.3])
+@pytest.mark.parametrize("wanted", [0.004, -0.004])
+def test_mean_change_with_steps_that_are_apart(up_down, wanted):
+    device = rt.devices.SoftBounds(states=20, up_down=up_down, variation="none")
+    assert_mean(changes(device, 0.2, -wanted, 1.0), rt.theory.expected_update(device, 0.2, wanted))
+    f, g = rt.theory.response(device, device.symmetric_point)
+    assert g == pytest.approx(0, abs=1e-9)
+    assert f > 0.5
+
+
 def test_a_transfer_adds_beta_times_the_source_and_leaves_it():
     device = rt.devices.ConstantStep(states=8, variation="none")
     copies = Copies(device, 40_000, tiles=2, gamma=0.5, seed=6)

@@ -11,7 +11,7 @@ import resitile as rt
 from resitile.errors import ConfigError, UpdateError
 from resitile.nn import AnalogConv2d, AnalogLinear
 from resitile.tiles import Composite, PulseTrain, Tile, rows
-from tests.helpers import assert_mean
+from tests.helpers import assert_covariance, assert_mean, assert_variance
 
 
 @pytest.fixture(autouse=True)
@@ -256,3 +256,35 @@ def test_changes_may_come_in_any_layout_and_precision(other, columns):
         made.append(w)
     assert made[0].any()
     np.testing.assert_array_equal(*made)
+
+
+@pytest.mark.parametrize("verb", ["write", "write_columns"])
+def test_both_ways_of_writing_have_cycle_noise(verb):
+    """One pulse a device: the spread of what it moves is `cycle` of dw_min."""
+    device = rt.devices.ConstantStep(states=64, w_min=-4.0, w_max=4.0, variation={
+        "dw_min": 0.0, "w_min": 0.0, "w_max": 0.0, "up_down": 0.0, "cycle": 0.3,
+    })  # fmt: skip
+    layer = AnalogLinear(
+        100, 100, bias=False, algorithm=rt.algorithms.SingleTile(device), scale=1.0, seed=0
+    )
+    layer.program(torch.zeros(100, 100))
+    composite, ones = layer.composite(), np.ones((100, 100), dtype=np.float32)
+    sure = rt.tiles.PulseTrain(1, update_management=False, bit_length_management=False)
+    columns = () if verb == "write" else (np.arange(100),)
+    getattr(composite, verb)(0, *columns, ones, device.dw_min * (1 + 1e-6), sure)
+    moved = composite.w[:, :, 0] / device.dw_min
+    assert layer.pulses.item() == 10_000
+    assert_mean(moved, 1.0)
+    assert_variance(moved, 0.09)
+
+
+def test_tiles_of_a_layer_differ_in_their_devices():
+    """Spread that tiles had in common could not be taken out by the finer ones."""
+    device = rt.devices.SoftBounds(states=4)
+    layer = AnalogLinear(
+        80, 80, bias=False, algorithm=rt.algorithms.ResidualLearning(device, tiles=3), seed=0
+    )
+    own = [tile.crosspoints((80, 80)) for tile in layer.composite().tiles]
+    for name in ("w_min", "w_max", "step_up", "step_down"):
+        for a, b in ((0, 1), (1, 2), (0, 2)):
+            assert_covariance(own[a][name], own[b][name], 0.0)

@@ -122,6 +122,9 @@ def test_a_slope_and_its_interval():
     rough = slope(x, x * np.array([1.0, 1.2, 0.9, 1.1]))
     assert rough.holds(1.0)
     assert not rough.holds(2.0)
+    line = np.polyfit(np.log(x), np.log(x * [1.0, 1.2, 0.9, 1.1]), 1, cov=True)
+    # With two degrees of freedom Student's t lies within +-4.303 in 95 of 100 cases.
+    assert (rough.high - rough.low) / 2 == pytest.approx(4.303 * line[1][0, 0] ** 0.5, rel=1e-3)
     t = np.arange(20.0)
     assert decay(t, 0.5 - 0.3 * np.exp(-0.2 * t)) == pytest.approx((0.2, 0.5))
 
