@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from resitile.errors import CheckpointError, ConfigError, UpdateError
@@ -12,13 +13,42 @@ from resitile.experiments.compare import compare
 from resitile.experiments.config import Config, load
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
+from resitile.tiles import Tile
 
 CODE = """
+import numpy as np
 import resitile as rt
 
 class Plain(rt.algorithms.Algorithm, name="plain_of_mine"):
     def step(self, weight, state, batch, lr):
         weight.pulse(0, batch, lr)
+
+class Costly(rt.algorithms.Algorithm, name="costly_of_mine"):
+    def step(self, weight, state, batch, lr):
+        weight.pulse(0, batch, lr)
+
+    def work(self, layer, reads):
+        return rt.cost.Work(layer.columns, reads, 0, storage=0)
+
+class Table(rt.Device, name="table_of_mine"):
+    @staticmethod
+    def q_up(w, p):
+        return SCALE * (1 - w / p[1])
+
+    @staticmethod
+    def q_down(w, p):
+        return SCALE * (1 - w / p[0])
+
+SCALE = 1.0
+
+class Dice(rt.Device, name="dice_of_mine"):
+    @staticmethod
+    def q_up(w, p):
+        return np.random.rand()
+
+    @staticmethod
+    def q_down(w, p):
+        return 1.0
 
 class Importing(rt.Device, name="importing"):
     @staticmethod
@@ -146,3 +176,31 @@ def test_a_law_that_spoils_devices_in_a_run_is_named(
     config = make_own("device.name=code_of_mine:Root", "device.states=3", "optimizer.lr=1.0")
     with pytest.raises(UpdateError, match=r"tile 0 hold NaN .* law of Root\(states=3"):
         run(config, tmp_path / "runs")
+
+
+def test_a_fault_in_work_comes_before_the_first_epoch(
+    make_own: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = make_own("algorithm.name=code_of_mine:Costly")
+    text = r"reads or work of Costly fails at .*code_of_mine\.py:\d+: AttributeError: .*'columns'"
+    with pytest.raises(ConfigError, match=text):
+        run(config, tmp_path)
+    assert not RunFolder(tmp_path / config.name).path.exists()
+
+
+def test_a_law_that_was_changed_after_it_was_compiled_is_refused(code: Path) -> None:
+    import code_of_mine
+
+    device = code_of_mine.Table(states=10, variation="none")
+    ups = np.array([True])
+    assert Tile(device, 0).staircases(ups)[0, 1] == pytest.approx(0.2)
+    code_of_mine.SCALE = 2.0
+    with pytest.raises(ConfigError, match=r"the law Table use, .* changed after they were"):
+        Tile(device, 0).staircases(ups)
+
+
+def test_a_law_that_draws_numbers_is_refused(code: Path) -> None:
+    import code_of_mine
+
+    with pytest.raises(ConfigError, match=r"q_up of the law Dice .* draws random numbers"):
+        Tile(code_of_mine.Dice(states=10), 0).staircases(np.array([True]))

@@ -1,6 +1,5 @@
 """Several tiles as one weight: consistency, programming and transfers."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -197,7 +196,8 @@ TALL, WIDE = (
     [rows(np.ones((2, x), np.float32), np.ones((2, d), np.float32))] for x, d in ((5, 4), (6, 3))
 )
 LONG = [rows(np.ones((1, 5), np.float32), np.ones((2, 3), np.float32))]
-LOW = [dataclasses.replace(BATCH[0], row0=1)]
+LOW = [rows(np.ones((2, 5), np.float32), np.ones((2, 3), np.float32))]
+LOW[0].row0 = 1
 
 
 @pytest.mark.parametrize(

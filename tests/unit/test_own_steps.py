@@ -94,13 +94,19 @@ class TestByHand:
         with pytest.raises(ConfigError, match=r"a weight that the tiles do not hold .*refresh\(\)"):
             trained(cached)
 
-    @pytest.mark.parametrize("value", [13.7, np.nan])
-    def test_contents_where_no_pulse_leads(self, value):
+    @pytest.mark.parametrize(
+        ("value", "error", "text"),
+        [
+            (13.7, ConfigError, "step left 1 devices of tile 0 outside of their own bounds"),
+            (np.nan, UpdateError, "1 devices of tile 0 hold NaN .*written by hand"),
+        ],
+    )
+    def test_contents_where_no_pulse_leads(self, value, error, text):
         def pushed(self, weight, state, batch, lr):
             weight.w[1, 2, 0] = value
             weight.refresh()
 
-        with pytest.raises(ConfigError, match=r"step left 1 devices of tile 0 outside"):
+        with pytest.raises(error, match=text):
             trained(pushed)
 
     def test_contents_within_the_bounds_may_be_written(self):

@@ -38,16 +38,16 @@ def check_crosspoints(crosspoints: Tensor, algorithm: Algorithm) -> None:
         algorithm: names their devices.
 
     Raises:
-        UpdateError: if one holds NaN or infinity, which only a law's answer can have made.
+        UpdateError: if one holds NaN or infinity, which a law has answered, or somebody written.
     """
     for n, device in enumerate(algorithm.devices()):
         spoilt = int((~crosspoints[..., n].isfinite()).sum())
         if spoilt:
             raise UpdateError(
                 f"{spoilt} devices of tile {n} hold NaN or infinity: the law of {device!r} gave "
-                "such an answer to a pulse. Its q_up and q_down must be finite between the bounds "
-                "of every single device, which differ from the nominal ones by the spread in "
-                "variation"
+                "such an answer to a pulse (or they were written by hand). Its q_up and q_down must "
+                "be finite between the bounds of every single device, which differ from the nominal "
+                "ones by the spread in variation"
             )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from resitile.algorithms import Algorithm
 from resitile.errors import CheckpointError, ConfigError, UpdateError
 from resitile.kernels.keys import stream
+from resitile.nn.faults import check_crosspoints
 from resitile.tiles import Composite, Tile
 
 _FORMAT = 2
@@ -170,12 +171,14 @@ def check_step(composite: Composite, state: dict[str, np.ndarray], algorithm: Al
 
     Raises:
         ConfigError: if a saved state with it would be refused.
+        UpdateError: if a device holds no number, which a law may have answered as well.
     """
+    check_crosspoints(torch.from_numpy(composite.w), algorithm)
     for n in range(len(composite.tiles)):
         if beyond := _beyond(composite, n):
             raise ConfigError(
-                f"step left {beyond} devices of tile {n} outside of their own bounds, or with no "
-                "number: written into w by hand, where no pulse leads; tiles[n].crosspoints(shape) "
+                f"step left {beyond} devices of tile {n} outside of their own bounds: "
+                "written into w by hand, where no pulse leads; tiles[n].crosspoints(shape) "
                 "has the bounds w_min and w_max of every device"
             )
     if error := _mismatch(composite, state, algorithm):

@@ -52,8 +52,6 @@ def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
     if isinstance(batch, Vectors):
         raise ConfigError("pulse takes a list of vectors, as `step` is given; write [vectors]")
     for v in batch:
-        if v.stale:  # an algorithm gave them another x or d
-            v.measure()
         x, d = v.own_x, v.own_d
         rows = d.shape[1]
         if v.offset.size != shape[1] or not 0 <= v.row0 <= shape[0] - rows or len(x) != len(d):
@@ -61,6 +59,8 @@ def check_vectors(batch: Sequence[Vectors], shape: tuple[int, ...]) -> None:
                 f"vectors of {len(x)} x {v.offset.size} on columns and {len(d)} x {rows} on "
                 f"rows from {v.row0} do not fit tiles of (d_out, d_in) = {tuple(shape[:2])}"
             )
+        if v.stale:  # an algorithm gave them another x or d
+            v.measure()
 
 
 def share_above(batch: Sequence[Vectors], lr: float, most: float) -> float:
