@@ -45,9 +45,9 @@ def check_crosspoints(crosspoints: Tensor, algorithm: Algorithm) -> None:
         if spoilt:
             raise UpdateError(
                 f"{spoilt} devices of tile {n} hold NaN or infinity: the law of {device!r} gave "
-                "such an answer to a pulse (or they were written by hand). Its q_up and q_down must "
-                "be finite between the bounds of every single device, which differ from the nominal "
-                "ones by the spread in variation"
+                "such an answer to a pulse (or they were written by hand). Its q_up and q_down "
+                "must be finite between the bounds of every single device, which differ from the "
+                "nominal ones by the spread in variation"
             )
 
 
