@@ -267,7 +267,10 @@ def test_names_that_lead_elsewhere_or_are_taken_are_refused(tmp_path: Path) -> N
         ('[search]\n"optimizer.lr" = { low = -1.0, high = 1.0 }\n', "greater than or equal to 0"),
         ('[search]\n"optimizer.lrr" = { low = 0.1, high = 1.0 }\n', "unknown key optimizer.lrr"),
         ('[search]\n"optimizer.lr" = { hig = 1.0 }\n', "unknown key .*hig; did you mean .high."),
-        ('[search]\n"train.epochs" = { low = 1, high = 3 }\n', "not a setting that a tuning"),
+        (
+            '[search]\n"train.epochs" = { low = 1, high = 3 }\n',
+            "a tuning cannot search 'train.epochs', only settings of algorithm, ",
+        ),
     ],
 )
 def test_bad_spaces_are_refused_before_any_trial(tmp_path: Path, space: str, message: str) -> None:

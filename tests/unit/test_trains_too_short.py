@@ -98,10 +98,13 @@ class TestWrites:
         step(layer, 0.001)
         assert np.allclose(layer.tiles[0], 0.05, atol=0.012)
 
-    def test_rows_of_mixed_precision(self):
-        layer = layer_of(rt.algorithms.MixedPrecision(FINE))
-        with pytest.warns(UserWarning, match=r"^up to 100% of the columns or rows"):
-            step(layer, 0.1)  # ten images: 500 pulses
+    def test_mixed_precision_asks_for_no_more_than_a_train_holds(self):
+        step(layer_of(rt.algorithms.MixedPrecision(FINE)), 0.1)  # ten images: 500 pulses
+
+    def test_rows_of_a_whole_matrix(self):
+        composite = layer_of().composite()
+        composite.write(0, np.full((3, 4), 0.0625, dtype=np.float32), 1.0)
+        assert composite.watch.cut["writes", 0] == (1.0, pytest.approx(0.062))
 
     @pytest.mark.parametrize("pulses", [1, 3, 31, 32])
     def test_certain_pulses_fill_their_train_exactly(self, pulses):
