@@ -245,9 +245,10 @@ def create(name: str, **fields: Any) -> Device:
     allowed = [f.name for f in dataclasses.fields(cls)]
     for field in fields:
         if field not in allowed:
-            raise ConfigError(
-                f"device {name!r} has no field {field!r}; {did_you_mean(field, allowed)}"
-            )
+            hint = did_you_mean(field, allowed)
+            if field.isdigit():
+                hint = "numbers choose among several [[device]] tables, one per tile; here is one"
+            raise ConfigError(f"device {name!r} has no field {field!r}; {hint}")
     return cls(**fields)  # type: ignore[no-any-return]
 
 
