@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import resitile as rt
+from resitile.devices.law_code import draws_numbers
 from resitile.errors import ConfigError, UpdateError
 from resitile.tiles import Tile
 
@@ -155,3 +156,22 @@ def test_the_id_of_what_numpy_does_is_the_same_in_every_process():
     exec("def up(w, p): return interp(w, (-1.0, 1.0), (1.0, 1.0))", scope)
     assert "0x" not in repr(scope["up"].__code__.co_consts)
     assert law(scope["up"]).law_id() == law(scope["up"]).law_id()
+
+
+def test_tables_beside_numpy_are_no_random_numbers():
+    random, up, np_ = np.linspace(-1, 1, 9), np.linspace(2, 0, 9), np
+
+    def q(w, p):  # a table of that name is none either
+        return np_.interp(w, random, up) + np.exp(w)
+
+    def dice(w, p):
+        return np.random.rand()  # noqa: NPY002
+
+    def of_a_generator(w, p):
+        return drawn(0.0, 1.0)
+
+    from random import uniform as drawn
+
+    assert not draws_numbers(q)
+    assert draws_numbers(dice)
+    assert draws_numbers(of_a_generator)

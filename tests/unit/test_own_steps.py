@@ -201,14 +201,16 @@ class TestWork:
 
 
 class TestMixedPrecision:
-    def test_what_a_train_cannot_hold_waits(self):
+    @pytest.mark.parametrize("states", [20000, 20 / 0.7 * 1000])  # dw_min 1e-4 and 7e-5
+    def test_what_a_train_cannot_hold_waits(self, states):
         """100 pulses leave in four transfers; none is lost."""
-        device = rt.devices.ConstantStep(states=20000, variation="none")  # dw_min 1e-4
+        device = rt.devices.ConstantStep(states=states, variation="none")
+        dw = device.dw_min
         layer = rt.nn.AnalogLinear(
             2, 1, bias=False, algorithm=rt.algorithms.MixedPrecision(device), scale=1.0
         )
         layer.program(torch.zeros(1, 2))
-        optimizer = rt.AnalogSGD(layer.parameters(), lr=1e-2)
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=100.001 * dw)
         layer(torch.tensor([[1.0, 0.1]])).sum().backward()  # 100 and 10 pulses
         optimizer.step()
         sent = []
@@ -217,6 +219,6 @@ class TestMixedPrecision:
             optimizer.zero_grad()
             (layer(torch.ones(1, 2)) * 0).sum().backward()
             optimizer.step()
-        assert [round(-float(s[0]) / 1e-4) for s in sent] == [31, 62, 93, 100]
-        assert -float(sent[0][1]) / 1e-4 == pytest.approx(10, abs=10)  # Binomial(31, 10 / 31)
-        assert layer.state["chi"].abs().max() < 1e-4
+        assert [round(-float(s[0]) / dw) for s in sent] == [31, 62, 93, 100]
+        assert -float(sent[0][1]) / dw == pytest.approx(10, abs=10)  # Binomial(31, 10 / 31)
+        assert layer.state["chi"].abs().max() < dw

@@ -67,7 +67,8 @@ class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
         change = float(unit) * self.transfer_lr
         pulses = np.trunc(chi / unit)
         if change > 0:  # no more than a train holds; what is beyond stays in chi
-            most = max(PulseTrain().bits * weight.tiles[0].device.dw_min // change, 1)
+            train = PulseTrain().bits * weight.tiles[0].device.dw_min * (1 + 1e-6)  # float32
+            most = max(train // change, 1)
             np.clip(pulses, -most, most, out=pulses)
         if pulses.any():
             chi -= pulses * unit

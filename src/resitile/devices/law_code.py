@@ -110,7 +110,7 @@ def draws_numbers(function: FunctionType) -> bool:
         names = _names(code.__code__)
         used = [code.__globals__[name] for name in names if name in code.__globals__]
         used += [cell.cell_contents for cell in code.__closure__ or ()]
-        if np in used and "random" in names:
+        if "random" in names and any(thing is np for thing in used):  # arrays compare elementwise
             return True
         for thing in used:
             where = thing.__name__ if isinstance(thing, ModuleType) else _home(thing)
