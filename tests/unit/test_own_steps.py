@@ -222,3 +222,23 @@ class TestMixedPrecision:
         assert [round(-float(s[0]) / dw) for s in sent] == [31, 62, 93, 100]
         assert -float(sent[0][1]) / dw == pytest.approx(10, abs=10)  # Binomial(31, 10 / 31)
         assert layer.state["chi"].abs().max() < dw
+
+
+class TestTypes:
+    def test_functions_say_what_they_take(self):
+        w = torch.zeros(2, 3)
+        x, d = torch.ones(4, 3), torch.ones(4, 2)
+        for name, arguments in (
+            ("w", (w.numpy(), x, d)), ("x", (w, x.numpy(), d)), ("d", (w, x, d.numpy())),
+        ):  # fmt: skip
+            with pytest.raises(ConfigError, match=f"{name} must be a tensor, got ndarray"):
+                rt.pulsed_update(*arguments, DEVICE, lr=0.1, seed=0)
+        with pytest.raises(ConfigError, match=r"lr must be a number .* got tensor"):
+            rt.pulsed_update(w, x, d, DEVICE, lr=torch.tensor(0.1), seed=0)
+        with pytest.raises(ConfigError, match="a tile needs a device"):
+            rt.pulsed_update(w, x, d, rt.devices.SoftBounds, lr=0.1, seed=0)
+        layer = rt.nn.AnalogLinear(3, 2, algorithm=rt.algorithms.SingleTile(DEVICE))
+        with pytest.raises(ConfigError, match="a weight to program must be a tensor, got ndarray"):
+            layer.program(w.numpy())
+        with pytest.raises(ConfigError, match="convert takes a torch module, got None"):
+            rt.convert(None, rt.algorithms.SingleTile(DEVICE))

@@ -246,6 +246,8 @@ class AnalogModule(nn.Module):
         Raises:
             ConfigError: if the shape differs or nominal devices cannot hold the weight.
         """
+        if not isinstance(weight, Tensor):
+            raise ConfigError(f"a weight to program must be a tensor, got {type(weight).__name__}")
         if weight.shape != self.weight.shape:
             raise ConfigError(
                 f"a weight of shape {tuple(weight.shape)} does not fit this layer's "

@@ -75,6 +75,8 @@ def convert(
             weight is tied, parametrized, not real or used by a module that bypasses its forward.
     """
     check_seed(seed)
+    if not isinstance(model, nn.Module):
+        raise ConfigError(f"convert takes a torch module, got {model!r}")
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
     check_layers(model, chosen, _PAIRS)
     check_references(model, chosen, "convert")

@@ -46,6 +46,9 @@ def pulsed_update(
             outside the bounds.
         UpdateError: if weights, inputs or gradients are NaN or infinite.
     """
+    for matrix, given in (("w", w), ("x", x), ("d", d)):
+        if not isinstance(given, Tensor):
+            raise ConfigError(f"{matrix} must be a tensor, got {type(given).__name__}")
     if w.dim() != 2 or x.dim() != 2 or d.dim() != 2:
         raise ConfigError("w, x, d must be matrices: (d_out, d_in), (batch, d_in), (batch, d_out)")
     if x.shape != (d.shape[0], w.shape[1]) or d.shape[1] != w.shape[0]:
@@ -53,8 +56,8 @@ def pulsed_update(
             f"shapes do not fit: w {tuple(w.shape)}, x {tuple(x.shape)}, d {tuple(d.shape)}; they "
             "must be (d_out, d_in), (batch, d_in), (batch, d_out)"
         )
-    if not 0 <= lr < float("inf"):
-        raise ConfigError(f"lr must be a number of at least 0, got {lr}")
+    if not isinstance(lr, int | float) or not 0 <= lr < float("inf"):
+        raise ConfigError(f"lr must be a number of at least 0, got {lr!r}")
     check_path(path)
     for name, value in (("seed", seed), ("device_seed", device_seed)):
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**62:
