@@ -64,6 +64,11 @@ class Registry:
         return iter(sorted(self._classes))
 
 
+def is_own(cls: Any) -> bool:
+    """Whether a class is of the user's own code, not of this package."""
+    return not cls.__module__.startswith("resitile.")
+
+
 def import_all(package: str, path: list[str]) -> None:
     """Import every module of a package, so that its classes file themselves."""
     for module in pkgutil.iter_modules(path):

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from resitile._registry import Registry, check_call, make_dataclass
+from resitile._registry import Registry, check_call, is_own, make_dataclass
 from resitile.algorithms.auto_schedule import forgets, spread_of
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
@@ -70,7 +70,7 @@ class Algorithm:
                         f"resitile.devices.SoftBounds(states=4), got {device!r}"
                     )
             object.__setattr__(self, "device", devices)
-        if not type(self).__module__.startswith("resitile."):  # these check more than types
+        if is_own(type(self)):  # those of the package check more than types
             _check_types(self)
         self.validate()
         check_number("count", self.count, 1, 10_000, whole=True)

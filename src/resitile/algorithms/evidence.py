@@ -78,8 +78,9 @@ def mean_pulses(batch: Sequence[Vectors], device: Device, rows: int) -> float:
     """
     total = 0.0
     for v in batch:
-        mean = float(np.abs(v.x).mean()) * float(np.abs(v.d).mean())
-        total += mean * len(v) * v.d.shape[1] / rows
+        x, d = v.own_x, v.own_d
+        mean = float(np.abs(x).mean()) * float(np.abs(d).mean())
+        total += mean * len(v) * d.shape[1] / rows
     return total / device.dw_min
 
 

@@ -58,10 +58,10 @@ def tune(
             values = ", ".join(f"{key}={value}" for key, value in best["values"].items())
             accuracy = f"{100 * best['val_accuracy']:.2f} %"
             place = f"{best['number'] + 1}/{len(done)}"
-            trained = [trial for trial in done if "failed" not in trial]
-            level = [t for t in trained if t["val_accuracy"] == best["val_accuracy"]]
-            if len(level) > 1:
-                place += f", {len(level) - 1} as good"
+            top = best["val_accuracy"]
+            level = sum("failed" not in t and t["val_accuracy"] == top for t in done)
+            if level > 1:
+                place += f", {level - 1} as good"
             row = [result["label"], accuracy, place, str(len(failed)), values]
         rows.append(row)
         failures += [

@@ -104,13 +104,12 @@ class Work:
             value = getattr(self, name)
             if name == "visible" and value is None:
                 continue
-            least, endless = (1, True) if name in ("tiles", "visible") else (0, False)
+            endless = name in ("tiles", "visible")  # of which there may be infinitely many
+            least, kind = (1, "number") if endless else (0, "finite number")
             ok = isinstance(value, int | float) and not isinstance(value, bool)
             if not ok or not value >= least or (value == math.inf and not endless):
                 raise ConfigError(
-                    f"{name} of a Work must be a finite number of at least {least}, got {value!r}"
-                    if not endless
-                    else f"{name} of a Work must be a number of at least {least}, got {value!r}"
+                    f"{name} of a Work must be a {kind} of at least {least}, got {value!r}"
                 )
 
 

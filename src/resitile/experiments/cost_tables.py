@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resitile import algorithms
+from resitile._registry import is_own
 from resitile.algorithms import Algorithm, ResidualLearning
 from resitile.cost import Cost, Layer, Primitives, total_of
 from resitile.cost.published import (
@@ -31,7 +32,7 @@ def labels() -> dict[str, str]:
     classes = algorithms.classes()
     for name in sorted(classes, key=lambda n: _ORDER.index(n) if n in _ORDER else len(_ORDER)):
         cls = classes[name]
-        if not cls.__module__.startswith("resitile."):  # a user's: it may not state its cost
+        if is_own(cls):  # a user's: it may not state its cost
             continue
         rule = cls(SoftBounds())
         many = rule.count > 2 and rule.visible < rule.count  # their number is part of the method

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from resitile._registry import is_own
 from resitile.devices import Device, create, names
 from resitile.errors import ConfigError, DataError
 from resitile.fitting.measurement import Train, check_trains
@@ -170,7 +171,7 @@ def _fit(
 
 
 def _laws() -> list[str]:
-    return [name for name in names() if type(create(name)).__module__.startswith("resitile.")]
+    return [name for name in names() if not is_own(type(create(name)))]
 
 
 def _range(trains: Sequence[Train]) -> tuple[float, float]:

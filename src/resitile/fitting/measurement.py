@@ -54,13 +54,13 @@ def read_trains(path: str | Path) -> list[Train]:
     """The pulse trains of a CSV file.
 
     Its first line names the columns: `conductance` (or g, current, i, weight, w, the first of them
-    that is there; any unit), read after a
-    pulse, and `direction`, the pulse's (up, down, +1, -1, set, reset, potentiation, depression), or
-    `voltage`, whose sign is the direction; the first reading of a device needs none. `device` and
-    `cycle` are optional: no step is taken from one device or cycle to the next. Or two columns `up`
-    and `down`, a train each (of every device and cycle), perhaps of different length. Columns of
-    other names are not looked at, nor is a unit in brackets behind a name, nor are lines that begin
-    with #. Commas, semicolons or tabs; with the latter two, numbers may have decimal commas.
+    that is there; any unit), read after a pulse, and `direction`, the pulse's (up, down, +1, -1,
+    set, reset, potentiation, depression), or `voltage`, whose sign is the direction; the first
+    reading of a device needs none. `device` and `cycle` are optional: no step is taken from one
+    device or cycle to the next. Or two columns `up` and `down`, a train each (of every device and
+    cycle), perhaps of different length. Columns of other names are not looked at, nor is a unit in
+    brackets behind a name, nor are lines that begin with #. Commas, semicolons or tabs; with the
+    latter two, numbers may have decimal commas.
 
     Raises:
         DataError: if the file cannot be read, lacks a column, or has too few steps; names the line.

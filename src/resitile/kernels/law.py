@@ -17,6 +17,7 @@ from numba.core.datamodel import models, register_default
 from numba.core.errors import NumbaError, UnsupportedBytecodeError
 from numba.extending import NativeValue, overload, register_jitable, typeof_impl, unbox
 
+from resitile._registry import is_own
 from resitile.devices import Device
 from resitile.devices.law_code import draws_numbers, helpers
 from resitile.errors import ConfigError
@@ -85,7 +86,7 @@ def law_of(device: Any) -> Law:
             something that was changed since it was compiled.
     """
     law = _law_of(device)
-    if not device.__module__.startswith("resitile.") and law.code != device.law_id():
+    if is_own(device) and law.code != device.law_id():
         raise ConfigError(
             f"something that q_up or q_down of the law {device.__qualname__} use, such as a table "
             "of their module, was changed after they were compiled: pulses would go on as before. "
@@ -96,7 +97,7 @@ def law_of(device: Any) -> Law:
 
 @functools.cache
 def _law_of(device: Any) -> Law:
-    if not device.__module__.startswith("resitile."):
+    if is_own(device):
         _check(device)
     code = device.law_id()
     law_id = f"{device.__module__}:{device.__qualname__}:{code}:{source_id()}"

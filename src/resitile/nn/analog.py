@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from resitile._registry import is_own
 from resitile.algorithms import Algorithm, SavedState, first_state
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.keys import stream
@@ -194,14 +195,13 @@ class AnalogModule(nn.Module):
         """Carry out the updates of mini-batches, in order."""
         composite, state = self._views()
         self.tape.updates = count = self.tape.updates + 1
-        own = not type(self.algorithm).__module__.startswith("resitile.")
         try:
             for batch in batches:
                 self.algorithm.step(composite, state, batch, lr)
-            if own and not count & (count - 1):  # now and then: steps 1, 2, 4, 8, ...
+            if not count & (count - 1) and is_own(type(self.algorithm)):  # steps 1, 2, 4, 8, ...
                 check_step(composite, state, self.algorithm)
         except Exception as error:
-            fault = fault_of_step(error, self.algorithm, composite.weight.shape, own=own)
+            fault = fault_of_step(error, self.algorithm, composite.weight.shape)
             if fault is error:
                 raise
             raise fault from error

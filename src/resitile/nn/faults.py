@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from resitile._registry import described
+from resitile._registry import described, is_own
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError, ResitileError, UpdateError
 from resitile.nn.tape import AnalogWeight
@@ -64,21 +64,18 @@ def check_replaced(parameter: nn.Parameter | None) -> None:
         )
 
 
-def fault_of_step(
-    error: Exception, algorithm: Algorithm, shape: tuple[int, ...], *, own: bool
-) -> Exception:
+def fault_of_step(error: Exception, algorithm: Algorithm, shape: tuple[int, ...]) -> Exception:
     """What to raise for an error in a `step`: with the algorithm, the layer and the user's line.
 
     Args:
         error: as it was caught.
         algorithm: whose step it was.
         shape: of the layer's weight.
-        own: whether the algorithm is the user's.
     """
     where = f"{type(algorithm).__name__}, layer of {shape}"
     if isinstance(error, ConfigError):
         return ConfigError(f"{where}: {error}")
-    if own and not isinstance(error, ResitileError):
+    if is_own(type(algorithm)) and not isinstance(error, ResitileError):
         source = inspect.getsourcefile(type(algorithm).step)
         return ConfigError(f"{where}: step fails at {described(error, source)}")
     return error
