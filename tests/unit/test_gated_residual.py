@@ -239,6 +239,17 @@ def test_after_a_quiet_time_the_gradient_tile_is_not_flooded():
     assert layer.pulses[-1].item() - before < 2 * 10 * usual
 
 
+def test_a_layer_whose_gradients_have_died_asks_for_no_infinite_step():
+    layer = layer_of(tiles=6, columns=2)
+    train(layer, 3)
+    layer.state["strength"].fill_(5e-324)  # what is left of it after 70,000 mini-batches of zeros
+    before = layer.crosspoints.clone()
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
+    (layer(torch.zeros(4, 4)) * 0).sum().backward()
+    optimizer.step()
+    assert torch.equal(layer.crosspoints[..., -1], before[..., -1])
+
+
 def test_mixed_evidence_devices_open_the_gate_by_their_joint_spread():
     fine, coarse = rt.devices.SoftBounds(states=100), rt.devices.SoftBounds(states=4)
     gates = [

@@ -122,6 +122,41 @@ class TestLearningRates:
             train(model, sgd(model, **settings), X[:5])
         assert same(plain, heavy)
 
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {},
+            {"momentum": 0.9},
+            {"momentum": 0.9, "nesterov": True},
+            {"weight_decay": 0.1},
+            {"foreach": True},
+            {"fused": True},
+            {"lr": torch.tensor(0.3)},
+        ],
+        ids=str,
+    )
+    def test_digital_parameters_follow_torch_to_the_bit(self, settings):
+        torch.manual_seed(4)
+        ours = nn.Sequential(nn.LayerNorm(6), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 2))
+        theirs = copy.deepcopy(ours)
+        settings = {"lr": 0.3, **settings}
+        train(ours, rt.AnalogSGD(ours.parameters(), **settings), X[:6])
+        start = copy.deepcopy(theirs)
+        train(theirs, torch.optim.SGD(theirs.parameters(), **settings), X[:6])
+        assert same(ours, theirs)
+        assert not same(ours, start)
+
+    def test_groups_with_rates_of_their_own_follow_torch_to_the_bit(self):
+        ours = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 2))
+        theirs = copy.deepcopy(ours)
+        for model, kind in ((ours, rt.AnalogSGD), (theirs, torch.optim.SGD)):
+            groups = [
+                {"params": model[0].parameters(), "lr": 0.5},
+                {"params": model[1].parameters(), "weight_decay": 0.2},
+            ]
+            train(model, kind(groups, lr=0.1), X[:6])
+        assert same(ours, theirs)
+
 
 class TestQueue:
     def test_closure(self):
@@ -607,6 +642,20 @@ assert len(heard) == 1
         torch.testing.assert_close(torch.func.functional_call(model, copied, (x,)), model(x))
         torch.func.functional_call(model, dict(model.named_parameters()), (x,)).sum().backward()
         assert len(model[0].tape.queue) == 1
+
+    def test_transforms_of_functions_are_refused_in_torchs_words(self):
+        model, start = network(), network()
+        with pytest.raises(RuntimeError, match="must override the setup_context"):
+            torch.func.vmap(model)(X[:3])
+        assert same(model, start)
+        assert not model[1].tape.queue
+
+    @pytest.mark.filterwarnings("ignore")  # torch warns of itself
+    def test_a_compiled_model_learns_the_same(self, trained):
+        model = network()
+        compiled, optimizer = torch.compile(model, backend="eager"), sgd(model)
+        train(compiled, optimizer, X[:6])
+        assert same(model, trained)
 
     @pytest.mark.parametrize(
         "change",

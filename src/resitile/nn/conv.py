@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule
-from resitile.nn.glue import accumulates, finish, once
+from resitile.nn.glue import accumulates, apply_of, finish, once
 from resitile.nn.tape import as_array
 from resitile.tiles import Vectors, patches
 
@@ -40,6 +40,9 @@ class _Conv(torch.autograd.Function):
         return dx, None, db, None
 
 
+_conv = apply_of(_Conv)
+
+
 class _AnalogConv(AnalogModule):
     """What the three convolutions share; every one of torch's arguments is honoured.
 
@@ -59,7 +62,7 @@ class _AnalogConv(AnalogModule):
             x = F.pad(x, self._reversed_padding_repeated_twice, mode=self.padding_mode)
         elif isinstance(self.padding, str):  # "same": may need one more zero on one side
             x = F.pad(x, self._reversed_padding_repeated_twice)
-        y = finish(self, x, _Conv.apply, self.convolve)
+        y = finish(self, x, _conv, self.convolve)
         return y.squeeze(0) if single else y
 
     @functools.cached_property
@@ -75,6 +78,11 @@ class _AnalogConv(AnalogModule):
         sides = [side for zeros in reversed(self.zeros) for side in (zeros, zeros)]
         return sides if any(sides) else []
 
+    @functools.cached_property
+    def beyond(self) -> dict[tuple[int, ...], list[int]]:
+        """Pixels beyond the last patch, per axis, for each spatial size of an input so far."""
+        return {}
+
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The plain convolution with this layer's geometry."""
         return self._op(x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)  # type: ignore[no-any-return]
@@ -84,15 +92,16 @@ class _AnalogConv(AnalogModule):
 
         Torch's own backward of a convolution takes as long but is reached by a slower call.
         """
-        left = [  # pixels beyond the last patch
-            n + 2 * p - dilation * (k - 1) - 1 - (out - 1) * stride
-            for n, p, dilation, k, out, stride in zip(
-                size, self.zeros, self.dilation, self.kernel_size, d.shape[2:], self.stride,
-                strict=True,
-            )
-        ]  # fmt: skip
+        if size not in self.beyond:
+            self.beyond[size] = [
+                n + 2 * p - dilation * (k - 1) - 1 - (out - 1) * stride
+                for n, p, dilation, k, out, stride in zip(
+                    size, self.zeros, self.dilation, self.kernel_size, d.shape[2:], self.stride,
+                    strict=True,
+                )
+            ]  # fmt: skip
         return self._op_back(  # type: ignore[no-any-return]
-            d, weight, None, self.stride, self.zeros, left, self.groups, self.dilation
+            d, weight, None, self.stride, self.zeros, self.beyond[size], self.groups, self.dilation
         )
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:

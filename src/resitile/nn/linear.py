@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from resitile.algorithms import Algorithm
 from resitile.nn.analog import AnalogModule
-from resitile.nn.glue import accumulates, finish, once
+from resitile.nn.glue import accumulates, apply_of, finish, once
 from resitile.nn.tape import as_array
 from resitile.tiles import Vectors, rows
 
@@ -36,6 +36,9 @@ class _Linear(torch.autograd.Function):
         if needs_w and accumulates(ctx):
             ctx.layer.tape.record(ctx.at, x, d)
         return dx, None, db, None
+
+
+_linear = apply_of(_Linear)
 
 
 class AnalogLinear(AnalogModule, nn.Linear):
@@ -72,7 +75,7 @@ class AnalogLinear(AnalogModule, nn.Linear):
 
     def forward(self, input: Tensor) -> Tensor:
         """(*batch, d_in) -> (*batch, d_out), in the input's own floating-point type."""
-        return finish(self, input, _Linear.apply, F.linear)
+        return finish(self, input, _linear, F.linear)
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:
         """One vector per batch element (and per any further leading axis)."""

@@ -172,7 +172,8 @@ class AnalogSGD(torch.optim.SGD):
                 loss = closure()
         work = [(layer, layer.take(), lr) for layer, lr in self._layers()]
         with uninterrupted(), torch.no_grad():
-            _digital_step(self)
+            if not _plain_step(self.param_groups):
+                _digital_step(self)
             for layer, _, _ in work:
                 layer.follow_scale()
             for layer, batches, lr in work:  # threads share the rows of a large layer, not layers
@@ -199,6 +200,25 @@ class AnalogSGD(torch.optim.SGD):
 
 # Bare of torch's wrappers: those of hooks must not run again, and `step` turns gradients off.
 _digital_step: Callable[[torch.optim.SGD], Any] = inspect.unwrap(torch.optim.SGD.step)
+
+
+def _plain_step(groups: list[dict[str, Any]]) -> bool:
+    """Torch's SGD where it is nothing but p -= lr * gradient, the same to the bit; else False.
+
+    Torch's own takes longer to find that out than a layer takes to learn.
+    """
+    for group in groups:
+        special = any(group[name] for name in _SPECIAL)
+        if special or isinstance(group["lr"], Tensor):
+            return False
+    for group in groups:
+        for parameter in group["params"]:
+            if (gradient := parameter.grad) is not None:
+                parameter.add_(gradient, alpha=-group["lr"])
+    return True
+
+
+_SPECIAL = ("momentum", "weight_decay", "nesterov", "foreach", "fused")
 
 
 def _layer_of(weight: AnalogWeight) -> AnalogModule:
