@@ -97,7 +97,7 @@ CASES = {
         {
             "weight_tiles": 1, "levels": [2, 1], "gamma": 0.3, "pass_steps": 2.0, "fresh": 1.0,
             "refill": 0.9, "passes": 2, "alarm": 0.2, "stage_steps": 80, "gradient_tiles": 1,
-            "chop": 0, "blocks": 1, "settle": 0.2,
+            "chop": 0, "blocks": 1, "settle": 0.2, "turn_steps": 2,
         },
     ),
 }  # fmt: skip

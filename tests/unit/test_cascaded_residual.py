@@ -7,6 +7,7 @@ import torch
 import resitile as rt
 from resitile.algorithms.evidence import half
 from resitile.errors import ConfigError
+from resitile.nn import AnalogConv2d
 from tests.cascades import PLAIN, TILES, layer_of, train
 
 
@@ -17,16 +18,49 @@ def test_tiles_are_weight_then_levels_then_gradient():
     assert rt.algorithms.CascadedResidualLearning(PLAIN, weight_tiles=1, levels=(1,)).count == 3
 
 
+def taken_by(layer, mini_batches):
+    """Which gradient tiles, of those from 7 on, each mini-batch went to."""
+    taken = []
+    for k in range(mini_batches):
+        before = layer.pulses.clone()
+        train(layer, 1, seed=k)
+        taken.append((layer.pulses - before)[7:].nonzero().flatten().tolist())
+    return taken
+
+
 def test_gradient_tiles_come_last_and_take_passes_in_turn():
     layer = layer_of(pass_steps=2, gradient_tiles=3)
     assert layer.algorithm.count == 10
     assert [layer.algorithm.span(0), layer.algorithm.span(1)] == [(5, 7), (2, 5)]
-    taken = []
-    for k in range(8):  # a pass takes two mini-batches
-        before = layer.pulses.clone()
-        train(layer, 1, seed=k)
-        taken.append((layer.pulses - before)[7:].nonzero().flatten().tolist())
-    assert taken == [[0], [0], [1], [1], [2], [2], [0], [0]]
+    # a pass takes two mini-batches
+    assert taken_by(layer, 8) == [[0], [0], [1], [1], [2], [2], [0], [0]]
+
+
+def test_turns_may_be_shorter_than_passes():
+    every = layer_of(pass_steps=6, gradient_tiles=3, turn_steps=1)
+    assert taken_by(every, 5) == [[0], [1], [2], [0], [1]]
+    second = layer_of(pass_steps=6, gradient_tiles=3, turn_steps=2)
+    assert taken_by(second, 7) == [[0], [0], [1], [1], [2], [2], [0]]
+
+
+def test_a_turn_is_counted_in_blocks_of_a_convolution():
+    rule = rt.algorithms.CascadedResidualLearning(
+        PLAIN, **TILES, pass_steps=4, gradient_tiles=4, turn_steps=1, blocks=2
+    )
+    layer = AnalogConv2d(1, 5, 2, bias=False, algorithm=rule, seed=0, scale=0.7)
+    (
+        layer(torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))) ** 2
+    ).sum().backward()
+    rt.AnalogSGD(layer.parameters(), lr=0.1).step()
+    assert (layer.pulses[7:] > 0).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("turn_steps", [None, 1, 2])
+def test_a_gradient_tile_is_renewed_as_often_in_a_turn_of_any_length(turn_steps):
+    layer = layer_of(30, 30, pass_steps=4, gradient_tiles=2, fresh=1.0, turn_steps=turn_steps)
+    train(layer, 200, batch=8)
+    turns = 100 / (turn_steps or 4)  # of each tile; two pulses are one renewal
+    assert layer.pulses[7:].numpy() / (turns * 900) == pytest.approx(2, rel=0.15)
 
 
 def test_the_sum_of_the_gradient_tiles_is_read_once():
@@ -265,6 +299,7 @@ def test_gates_in_a_row_tell_a_drift_from_noise_better_than_one():
         ({"passes": 0}, "passes must be"),
         ({"gradient_tiles": 0}, r"gradient_tiles must be a whole number in \[1, 62\], got 0"),
         ({"gradient_tiles": 60}, "make 69 tiles, at most are 64; lower one of them"),
+        ({"turn_steps": 0}, "turn_steps must be a whole number of at least 1, got 0"),
         ({"stage_steps": 0}, "stage_steps must be"),
         ({"device": rt.devices.SoftBounds(states=2), "levels": [1]}, "2 states holds noise up to"),
     ],
@@ -289,7 +324,7 @@ def test_every_level_has_the_gate_of_its_own_devices():
 def test_a_resumed_layer_goes_on_to_the_bit_in_the_middle_of_a_pass_and_of_a_schedule():
     settings = {
         "pass_steps": 3, "passes": 2, "stage_steps": 20, "alarm": 0.3, "gradient_tiles": 3,
-        "chop": 3, "settle": 0.5,
+        "chop": 3, "settle": 0.5, "turn_steps": 2,
     }  # fmt: skip
     made = []
     for resumed in (False, True):

@@ -72,11 +72,14 @@ class CascadedResidualLearning(
             and far less after it: docs/gates.md.
         stage_steps: mini-batches for which each tile of the weight but the last is trained. With
             one weight tile it has no meaning, and nor has gamma.
-        gradient_tiles: the last tiles, of which each takes the gradients of one pass in turn, and
-            whose sum is read, at least 1. Three remember three times as many gradients, for no
-            read and no pulse of a gradient more. Reads that follow each other then have much in
-            common, so the gates open more often, to noise as well (docs/gates.md): the weight
+        gradient_tiles: the last tiles, which take the gradients in turn and whose sum is read, at
+            least 1. Three remember three times as many gradients, for no read and no pulse of a
+            gradient more. Reads that follow each other then have much in common if a turn is a
+            pass, so the gates open more often, to noise as well (docs/gates.md): the weight
             moves about twice as often, and as often in the right direction as before.
+        turn_steps: mini-batches (or `blocks` of one) of a gradient tile's turn, at least 1; None is
+            those of a pass. With pass_steps = turn_steps * gradient_tiles every tile has its turn
+            between two reads, which so have nothing in common, and reads are that much rarer.
         chop: passes after which the first level and the gradient tiles change the sign with which
             they store, level l (from 0) after chop * passes**(2 l); 0 is never. Devices that hold
             more than a quarter of their reach are then pulsed back by half a device, which clears
@@ -107,6 +110,7 @@ class CascadedResidualLearning(
     chop: int = 0
     blocks: int = 1
     settle: float = 1.0
+    turn_steps: int | None = None
 
     def validate(self) -> None:
         """Check every setting against its range."""
@@ -128,6 +132,7 @@ class CascadedResidualLearning(
             )
         for name in ("passes", "stage_steps", "blocks"):
             check_number(name, getattr(self, name), 1, whole=True)
+        check_number("turn_steps", self.turn_steps, 1, whole=True, optional=True)
         check_number("chop", self.chop, 0, whole=True)
         check_number("pass_steps", self.pass_steps, 1)
         for name in ("gamma", "alarm"):
@@ -170,9 +175,15 @@ class CascadedResidualLearning(
         return gate_of(devices, self.alarm if alarm is None else alarm, pulses)
 
     def init(self, shape: tuple[int, int]) -> State:
-        """Counters only: those of `evidence.counters`, and the largest learning rate so far."""
+        """Counters only.
+
+        Returns:
+            Those of `evidence.counters`. largest: the largest learning rate so far. blocks: of
+            mini-batches so far.
+        """
         del shape
-        return {**counters(1), "largest": np.zeros(1, dtype=np.float64)}
+        own = {"largest": np.zeros(1, dtype=np.float64), "blocks": np.zeros(1, dtype=np.int64)}
+        return {**counters(1), **own}
 
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """The gradient to the tile whose turn it is, columns to the first level; then the gates."""
@@ -189,8 +200,8 @@ class CascadedResidualLearning(
         """One block: its gradient, then the columns whose turn it is, level after level."""
         d_in = weight.w.shape[1]
         turn, column = int(state["passes"][0]), int(state["column"][0])
-        taker = self.span(0)[1] + turn % self.gradient_tiles
-        alpha = renewing_step(weight, state, batch, self.fresh / self.pass_steps, taker)
+        taker, share = self._taker(state)
+        alpha = renewing_step(weight, state, batch, self.fresh * share, taker)
         if self.chop:
             turned = np.full(d_in, self.sign(0, turn) < 0, dtype=np.uint8)
             turned[:column] = self.sign(0, turn + 1) < 0  # these were read already
@@ -203,6 +214,13 @@ class CascadedResidualLearning(
             self._decide(weight, done, chosen, int(state["stage"][0]), alarm)
             if self.chop:
                 self._flip(weight, done, chosen)
+
+    def _taker(self, state: State) -> tuple[int, float]:
+        """The tile whose turn it is to take a block's gradients, and which part of it that is."""
+        block, steps = int(state["blocks"][0]), self.turn_steps
+        state["blocks"][0] += 1
+        turn = int(state["passes"][0]) if steps is None else block // steps
+        return self.span(0)[1] + turn % self.gradient_tiles, 1 / (steps or self.pass_steps)
 
     def _settled(self, state: State) -> float:
         """How far the gates have closed in the course of a stage; the last one has no end."""

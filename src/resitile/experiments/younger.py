@@ -7,4 +7,5 @@ YOUNGER = {
     "algorithm.chop": 0,
     "algorithm.blocks": 1,
     "algorithm.settle": 1.0,
+    "algorithm.turn_steps": None,
 }
