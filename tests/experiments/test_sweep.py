@@ -88,6 +88,24 @@ def test_points_may_be_names_and_settings_lists(tmp_path: Path) -> None:
     assert {label.get_rotation() for label in axes.get_xticklabels()} == {35}
 
 
+def test_settings_may_be_tables(tmp_path: Path) -> None:
+    tables = '"device.variation" = [{ dw_min = 0.1 }, { cycle = 0.2 }]'
+    found = load(
+        tmp_path,
+        RUN.replace('"digital"', '"single_tile"')
+        + f"""
+        [device]
+        name = "soft_bounds"
+        [sweep]
+        axis = "spread"
+        x = ["of steps", "of pulses"]
+        set = {{ {tables} }}
+    """,
+    )
+    devices = [config.rule().devices()[0] for *_, config in found.runs]
+    assert [device.variation for device in devices] == [{"dw_min": 0.1}, {"cycle": 0.2}]
+
+
 def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
     found = load(tmp_path)
     keys = {"data": "some-set", "train_size": 42, "epochs": 1}

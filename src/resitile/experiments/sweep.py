@@ -1,7 +1,6 @@
 """A family of runs along one axis: the ablations, and any other `resitile sweep` file."""
 
 import copy
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from resitile.experiments.search import Value
 from resitile.experiments.tables import Table, explain
 
 _ONLY = "resitile"  # label of the line of a sweep without series
-_Setting = Value | list[Value]  # some settings are lists: levels
+_Setting = Value | list[Value] | dict[str, Any]  # levels are a list, variation may be a table
 
 
 def _check_set(settings: dict[str, Any]) -> None:
@@ -182,7 +181,7 @@ def _run(
     own = copy.deepcopy(content)
     settings = {**series.set, **{key: values[k] for key, values in axis.set.items()}}
     for key, value in settings.items():
-        toml.override(own, f"{key}={json.dumps(value)}")
+        toml.put(own, key, copy.deepcopy(value))
     if seed is not None:
         own["seed"] = seed
     own["name"] = f"{s}-{k}-seed{own.get('seed', 0)}"

@@ -52,13 +52,28 @@ def override(tables: dict[str, Any], assignment: str) -> None:
             "PYTHONUTF8=1 (or LC_ALL=C.UTF-8), or write the setting into the file"
         ) from None
     path, equals, text = assignment.partition("=")
-    keys = [key.strip() for key in path.split(".")]
-    if not equals or not all(keys):
+    if not equals or not all(_keys(path)):
         raise ConfigError(
             f"cannot read the setting {assignment!r}: write it as table.key=value, such as "
             "algorithm.tiles=6"
         )
-    _set(tables, keys, 0, value(text.strip()))
+    put(tables, path, value(text.strip()))
+
+
+def put(tables: dict[str, Any], path: str, new: Any) -> None:
+    """Set what a dotted key leads to, in place.
+
+    Raises:
+        ConfigError: if the key has an empty part, or leads through something that is not a table.
+    """
+    keys = _keys(path)
+    if not all(keys):
+        raise ConfigError(f"{path!r} is no dotted key such as algorithm.tiles")
+    _set(tables, keys, 0, new)
+
+
+def _keys(path: str) -> list[str]:
+    return [key.strip() for key in path.split(".")]
 
 
 def _set(table: Any, keys: list[str], depth: int, new: Any) -> None:
