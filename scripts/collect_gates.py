@@ -90,7 +90,8 @@ def evidence() -> str:
         passes = rule.get("cut", 1) / rule.get("pass_steps", 1.0)
         own = [
             shown(rule["levels"]), str(rule["gradient_tiles"]), f"{passes:g}",
-            str(rule.get("fresh", 2.0)), str(rule.get("alarm", 0.1)), str(rule.get("passes", 4)),
+            "a block" if rule.get("turn_steps") else "a pass", str(rule.get("fresh", 2.0)),
+            str(rule.get("refill", 0.5)),
         ]  # fmt: skip
         for name in names:
             layer = entry[name]
@@ -99,7 +100,7 @@ def evidence() -> str:
             )
         lines.append(own)
     head = (
-        "levels", "gradient tiles", "passes a mini-batch", "`fresh`", "`alarm`", "`passes`",
+        "levels", "gradient tiles", "passes a mini-batch", "a turn is", "`fresh`", "`refill`",
         *(f"{name}: R · D/R · D²/R" for name in names),
     )  # fmt: skip
     return table(head, lines)
@@ -126,7 +127,7 @@ def page(text: str) -> str:
         "rest": rest(),
         "biased": biased(),
         "evidence": evidence(),
-        "cascade": settings("cascade"),
+        "cascade-turns": settings("cascade-turns"),
         "cascade-three-levels": settings("cascade-three-levels"),
     }
     for name, block in blocks.items():

@@ -38,6 +38,8 @@ BATCH, LR, SEED = 16, 0.1, 0
 # `cut`: parts of a mini-batch, each of which is a mini-batch to the cascade.
 TWO = {"levels": [4, 4], "gradient_tiles": 3}
 THREE = {"levels": [3, 3, 3], "gradient_tiles": 3}
+# One gradient tile takes a block, and all are read when each has had one.
+TURNS = {"levels": [4, 4], "gradient_tiles": 16, "pass_steps": 16.0, "turn_steps": 1}
 SETTINGS: tuple[dict[str, Any], ...] = (
     {**TWO, "pass_steps": 5.0},
     TWO,
@@ -45,15 +47,14 @@ SETTINGS: tuple[dict[str, Any], ...] = (
     {**TWO, "cut": 4, "fresh": 1.0},
     {**TWO, "cut": 16, "fresh": 0.5},
     THREE,
+    {**THREE, "gradient_tiles": 8},
     {**THREE, "cut": 4, "fresh": 1.0},
-    {**THREE, "cut": 4, "fresh": 0.5},
     {**THREE, "cut": 16, "fresh": 0.5},
-    {**THREE, "cut": 16, "fresh": 0.5, "alarm": 0.01},
-    {**THREE, "cut": 16, "fresh": 0.5, "alarm": 0.005},
     {**THREE, "levels": [3, 3, 3, 3], "cut": 16, "fresh": 0.5},
-    {**THREE, "levels": [6, 6, 6], "cut": 16, "fresh": 0.5, "alarm": 0.03},
-    {**THREE, "levels": [16, 16], "cut": 16, "fresh": 0.5, "alarm": 0.03, "passes": 32},
-    {**TWO, "cut": 16, "fresh": 0.5, "passes": 1},
+    {**TURNS, "gradient_tiles": 8, "pass_steps": 8.0, "cut": 8, "fresh": 1.0},
+    {**TURNS, "cut": 8, "fresh": 1.0},
+    {**TURNS, "cut": 8, "fresh": 1.0, "refill": 1.0},
+    {**TURNS, "cut": 16, "fresh": 1.0, "refill": 1.0},
 )
 LAYERS = {"second convolution": "features.3", "first linear layer": "classifier.1"}
 
