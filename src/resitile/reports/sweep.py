@@ -57,7 +57,8 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
         )  # fmt: skip
     drawn = [y for line in record["series"] for values in line["test"] for y in values]
     drawn += [y / 100 for line in record["published"] for y in line["y"]]
-    span = (min(drawn) - 0.03, min(max(drawn) + 0.03, 1)) if named else (0, 1)
+    room = max(0.03, 0.1 * (max(drawn) - min(drawn)))  # for the values above the points
+    span = (min(drawn) - room, min(max(drawn) + room, 1)) if named else (0, 1)
     axes.set(xlabel=plain(record["axis"]), ylabel="test accuracy", ylim=span)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     if record["log"]:
