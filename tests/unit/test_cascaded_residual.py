@@ -48,9 +48,8 @@ def test_a_turn_is_counted_in_blocks_of_a_convolution():
         PLAIN, **TILES, pass_steps=4, gradient_tiles=4, turn_steps=1, blocks=2
     )
     layer = AnalogConv2d(1, 5, 2, bias=False, algorithm=rule, seed=0, scale=0.7)
-    (
-        layer(torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))) ** 2
-    ).sum().backward()
+    images = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    layer(images).square().sum().backward()
     rt.AnalogSGD(layer.parameters(), lr=0.1).step()
     assert (layer.pulses[7:] > 0).tolist() == [True, True, False, False]
 

@@ -20,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 import resitile as rt
 from resitile.algorithms import auto_schedule
 from resitile.errors import CheckpointError, ConfigError, UpdateError
+from resitile.nn import optimizer as optimizers
 
 X = torch.randn(40, 4, 6, generator=torch.Generator().manual_seed(1))
 
@@ -145,6 +146,20 @@ class TestLearningRates:
         train(theirs, torch.optim.SGD(theirs.parameters(), **settings), X[:6])
         assert same(ours, theirs)
         assert not same(ours, start)
+
+    @pytest.mark.parametrize(
+        ("options", "own_way"),
+        [({}, False), ({"momentum": 0.9}, True), ({"of_a_newer_torch": True}, True)],
+    )
+    def test_what_plain_steps_do_not_know_is_torchs(self, monkeypatch, options, own_way):
+        called, torchs = [], optimizers._digital_step
+        monkeypatch.setattr(optimizers, "_digital_step", lambda s: called.append(1) or torchs(s))
+        model = network()
+        optimizer = sgd(model)
+        torch.optim.lr_scheduler.StepLR(optimizer, 1)  # leaves an option of its own
+        optimizer.param_groups[0].update(options)
+        train(model, optimizer, X[:1])
+        assert bool(called) == own_way
 
     def test_groups_with_rates_of_their_own_follow_torch_to_the_bit(self):
         ours = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 2))

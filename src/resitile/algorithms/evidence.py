@@ -100,9 +100,9 @@ def renewing_step(
     device, strength = weight.tiles[-1].device, state["strength"]
     now = mean_pulses(batch, device, weight.w.shape[0])
     strength[0] += (now - strength[0]) / min(int(state["steps"][0]), _WINDOW)
-    usual = max(float(strength[0]), now)  # after a quiet time the mean is too small
     if now == 0:  # nothing to send; after long silence the mean would ask for an infinite step
         return 0.0
+    usual = max(float(strength[0]), now)  # after a quiet time the mean is too small
     own = weight.tiles[n].device
     usual *= device.dw_min / own.dw_min
     return renewals / forgets(own) / usual

@@ -78,11 +78,6 @@ class _AnalogConv(AnalogModule):
         sides = [side for zeros in reversed(self.zeros) for side in (zeros, zeros)]
         return sides if any(sides) else []
 
-    @functools.cached_property
-    def beyond(self) -> dict[tuple[int, ...], list[int]]:
-        """Pixels beyond the last patch, per axis, for each spatial size of an input so far."""
-        return {}
-
     def convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """The plain convolution with this layer's geometry."""
         return self._op(x, weight, bias, self.stride, self.zeros, self.dilation, self.groups)  # type: ignore[no-any-return]
@@ -92,16 +87,15 @@ class _AnalogConv(AnalogModule):
 
         Torch's own backward of a convolution takes as long but is reached by a slower call.
         """
-        if size not in self.beyond:
-            self.beyond[size] = [
-                n + 2 * p - dilation * (k - 1) - 1 - (out - 1) * stride
-                for n, p, dilation, k, out, stride in zip(
-                    size, self.zeros, self.dilation, self.kernel_size, d.shape[2:], self.stride,
-                    strict=True,
-                )
-            ]  # fmt: skip
+        left = [  # pixels beyond the last patch
+            n + 2 * p - dilation * (k - 1) - 1 - (out - 1) * stride
+            for n, p, dilation, k, out, stride in zip(
+                size, self.zeros, self.dilation, self.kernel_size, d.shape[2:], self.stride,
+                strict=True,
+            )
+        ]  # fmt: skip
         return self._op_back(  # type: ignore[no-any-return]
-            d, weight, None, self.stride, self.zeros, self.beyond[size], self.groups, self.dilation
+            d, weight, None, self.stride, self.zeros, left, self.groups, self.dilation
         )
 
     def vectors(self, x: Tensor, d: Tensor) -> list[Vectors]:

@@ -61,16 +61,21 @@ def finish(
     return y.to(kind)
 
 
+_transforms = getattr(torch._C, "_are_functorch_transforms_active", None)
+_unwrap = getattr(getattr(torch._C, "_functorch", None), "unwrap_if_dead", None)
+
+
 def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Tensor]:
     """`function.apply`, without its Python part where that has nothing to do.
 
     Torch's own looks for a `setup_context`, which ours lack, and for the tensors of a functional
-    transform; right after a product on several threads that takes as long as a tenth of it.
+    transform; right after a product on several threads that takes as long as a tenth of it. What it
+    calls is private: a torch without that has its own way, with the same results.
     """
     careful = function.apply
-    if _transforms is None or _unwrap is None:
+    direct = getattr(super(torch.autograd.Function, function), "apply", None)
+    if direct is None or _transforms is None or _unwrap is None:
         return careful  # type: ignore[no-any-return]
-    direct = super(torch.autograd.Function, function).apply
 
     def call(x: Tensor, *others: Any) -> Tensor:
         if _transforms() or torch.compiler.is_compiling():
@@ -78,10 +83,6 @@ def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Tensor]:
         return direct(_unwrap(x), *others)  # type: ignore[misc,no-any-return]
 
     return call
-
-
-_transforms = getattr(torch._C, "_are_functorch_transforms_active", None)
-_unwrap = getattr(torch._C._functorch, "unwrap_if_dead", None)
 
 
 def _without_layer(plain: Callable[..., Tensor]) -> Callable[..., Tensor]:

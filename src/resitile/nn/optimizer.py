@@ -205,11 +205,12 @@ _digital_step: Callable[[torch.optim.SGD], Any] = inspect.unwrap(torch.optim.SGD
 def _plain_step(groups: list[dict[str, Any]]) -> bool:
     """Torch's SGD where it is nothing but p -= lr * gradient, the same to the bit; else False.
 
-    Torch's own takes longer to find that out than a layer takes to learn.
+    Torch's own takes longer to find that out than a layer takes to learn. An option that is not
+    known here, of a newer torch, is torch's to heed.
     """
     for group in groups:
-        special = any(group[name] for name in _SPECIAL)
-        if special or isinstance(group["lr"], Tensor):
+        options = [value for name, value in group.items() if name not in _PLAIN]
+        if isinstance(group["lr"], Tensor) or any(not _off(value) for value in options):
             return False
     for group in groups:
         for parameter in group["params"]:
@@ -218,7 +219,11 @@ def _plain_step(groups: list[dict[str, Any]]) -> bool:
     return True
 
 
-_SPECIAL = ("momentum", "weight_decay", "nesterov", "foreach", "fused")
+_PLAIN = {"params", "lr", "initial_lr", "dampening"}  # the last has no meaning without momentum
+
+
+def _off(value: Any) -> bool:
+    return value is None or (isinstance(value, bool | int | float) and not value)
 
 
 def _layer_of(weight: AnalogWeight) -> AnalogModule:
