@@ -161,13 +161,14 @@ class TestLearningRates:
         train(model, optimizer, X[:1])
         assert bool(called) == own_way
 
-    def test_groups_with_rates_of_their_own_follow_torch_to_the_bit(self):
+    @pytest.mark.parametrize("second", [{}, {"weight_decay": 0.2}], ids=str)
+    def test_groups_with_rates_of_their_own_follow_torch_to_the_bit(self, second):
         ours = nn.Sequential(nn.Linear(6, 5), nn.Linear(5, 2))
         theirs = copy.deepcopy(ours)
         for model, kind in ((ours, rt.AnalogSGD), (theirs, torch.optim.SGD)):
             groups = [
                 {"params": model[0].parameters(), "lr": 0.5},
-                {"params": model[1].parameters(), "weight_decay": 0.2},
+                {"params": model[1].parameters(), **second},
             ]
             train(model, kind(groups, lr=0.1), X[:6])
         assert same(ours, theirs)
