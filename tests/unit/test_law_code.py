@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import resitile as rt
-from resitile.devices.law_code import draws_numbers
+from resitile.devices.law_code import draws_numbers, only_arithmetic
 from resitile.errors import ConfigError, UpdateError
 from resitile.tiles import Tile
 
@@ -39,6 +39,23 @@ def test_answers_that_cannot_be(up, message):
         law(up)()
     with pytest.raises(ConfigError, match="q_down"):
         law(lambda w, p: 1.0, up)()
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (rt.devices.SoftBounds.q_up, True),
+        (lambda w, p: (1 - w / p[1]) * (1 - p[2] * w * w), True),
+        (rt.devices.create("piecewise_step", states=4).q_up, False),  # calls a function
+        (lambda w, p: math.exp(-w), False),
+        (lambda w, p: w**2.5, False),
+        (lambda w, p: 1.0 if w > 0 else 0.5, False),
+        (lambda w, p: 1.0 * (w > 0 and p[0] < w), False),
+    ],
+)
+def test_which_laws_are_arithmetic_alone(function, expected):
+    """The dense path computes these for devices without a pulse, too."""
+    assert only_arithmetic(function) is expected
 
 
 def test_an_answer_of_zero_at_the_bound_is_fine():

@@ -21,10 +21,11 @@ def threads():
 
 
 def problem(shape=(40, 30), batch=12, seed=0):
-    """Weights near 0, inputs (some of them 0) and gradients of a made-up layer."""
+    """Weights near 0, inputs of both signs (some 0) and gradients of a made-up layer."""
     g = torch.Generator().manual_seed(seed)
     w = 0.2 * torch.rand(shape, generator=g) - 0.1
     x = torch.relu(torch.randn(batch, shape[1], generator=g))
+    x[:, ::3] *= -1
     d = torch.randn(batch, shape[0], generator=g)
     return w, x, d
 
@@ -72,7 +73,7 @@ def test_the_path_follows_the_pulses_of_a_device_and_of_a_line(
         PulseTrain(7, True, False),
     ],
 )
-@pytest.mark.parametrize("law", ["constant_step", "linear_step"])
+@pytest.mark.parametrize("law", ["constant_step", "linear_step", "piecewise_step"])
 def test_the_paths_agree_for_every_kind_of_train(law, train):
     w, x, d = problem(seed=1)
     w *= 0.01

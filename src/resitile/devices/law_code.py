@@ -1,5 +1,6 @@
 """A law's two functions as code: do they answer sensibly, and which version of them is it?"""
 
+import dis
 import hashlib
 import math
 from collections.abc import Callable, Iterable
@@ -102,6 +103,15 @@ def helpers(function: FunctionType) -> list[FunctionType]:
                 found.append(thing)
                 waiting.append(thing)
     return found
+
+
+def only_arithmetic(function: FunctionType) -> bool:
+    """Whether a law's function only adds, multiplies and divides: no call, branch or power."""
+    if function.__code__.co_names or function.__closure__:
+        return False
+    branches = {*dis.hasjrel, *dis.hasjabs}
+    steps = list(dis.get_instructions(function))
+    return not any(s.opcode in branches or "**" in s.argrepr for s in steps)
 
 
 def draws_numbers(function: FunctionType) -> bool:

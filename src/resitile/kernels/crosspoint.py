@@ -33,6 +33,30 @@ _ONE = np.float32(1)
 _TINY = np.float32(1e-6)
 
 
+@njit(inline="always")
+def _bounds(spec, low, high):
+    """Lower and upper bound from their deviates."""
+    low = spec[W_MIN] * (_ONE + spec[S_MIN] * low)
+    high = spec[W_MAX] * (_ONE + spec[S_MAX] * high)
+    w_min = min(min(low, high), _TINY * spec[W_MIN])
+    return w_min, max(max(low, high), _TINY * spec[W_MAX])
+
+
+@njit(inline="always")
+def _gain(spec, deviate):
+    """Share of the nominal step that both directions have, from its deviate."""
+    deviate *= spec[S_DW]
+    return np.float32(math.exp(deviate)) if spec[LOG_NORMAL] > 0 else _ONE + deviate
+
+
+@njit(inline="always")
+def _steps(spec, gain, skew):
+    """Steps up and down from the gain and the deviate of their difference."""
+    skew *= spec[S_UPDOWN]
+    step_up = abs((spec[UP] - _ONE) + gain + skew) * spec[DW_MIN]
+    return step_up, abs((spec[DOWN] - _ONE) + gain - skew) * spec[DW_MIN]
+
+
 @njit(nogil=True, error_model="numpy")  # not inlined: compiled once for all kernels
 def crosspoint(law, spec, key, index, table):
     """The parameters of crosspoint number `index`: (p, step_up, step_down).
@@ -42,17 +66,43 @@ def crosspoint(law, spec, key, index, table):
     include 0 (here by a millionth of the nominal bound, so that 1 / bound exists).
     """
     h = below(key, np.uint64(index) * STREAMS)
-    low = spec[W_MIN] * (_ONE + spec[S_MIN] * normal(table, h, 0))
-    high = spec[W_MAX] * (_ONE + spec[S_MAX] * normal(table, h, 1))
-    w_min = min(min(low, high), _TINY * spec[W_MIN])
-    w_max = max(max(low, high), _TINY * spec[W_MAX])
-    deviate = spec[S_DW] * normal(table, h, 2)
-    gain = np.float32(math.exp(deviate)) if spec[LOG_NORMAL] > 0 else _ONE + deviate
-    skew = spec[S_UPDOWN] * normal(table, h, 3)
-    step_up = abs((spec[UP] - _ONE) + gain + skew) * spec[DW_MIN]
-    step_down = abs((spec[DOWN] - _ONE) + gain - skew) * spec[DW_MIN]
+    w_min, w_max = _bounds(spec, normal(table, h, 0), normal(table, h, 1))
+    step_up, step_down = _steps(spec, _gain(spec, normal(table, h, 2)), normal(table, h, 3))
     p = own_parameters(law, w_min, w_max, spec, key, index, table)
     return p, step_up, step_down
+
+
+@njit(nogil=True, error_model="numpy")  # as what follows: it vectorises in a function of its own
+def _all_bounds(spec, low, high):
+    for j in range(np.uint64(low.size)):
+        low[j], high[j] = _bounds(spec, low[j], high[j])
+
+
+@njit(nogil=True, error_model="numpy")
+def _all_steps(spec, gain, skew, step_up, step_down):
+    for j in range(np.uint64(gain.size)):
+        step_up[j], step_down[j] = _steps(spec, gain[j], skew[j])
+
+
+@njit(nogil=True, error_model="numpy")
+def crosspoints(law, spec, key, first, table, own, step_up, step_down, scratch):
+    """`crosspoint` of neighbours, from number `first` on: p into the columns of `own`.
+
+    The same numbers in passes, of which those without a look-up run on many devices at a time.
+    `scratch` is (2, devices) float32.
+    """
+    low, high, gain, skew = own[0], own[1], scratch[0], scratch[1]
+    for j in range(np.uint64(low.size)):
+        h = below(key, (np.uint64(first) + j) * STREAMS)
+        low[j], high[j] = normal(table, h, 0), normal(table, h, 1)
+        gain[j], skew[j] = _gain(spec, normal(table, h, 2)), normal(table, h, 3)
+    _all_bounds(spec, low, high)
+    _all_steps(spec, gain, skew, step_up, step_down)
+    if len(own) > 2:
+        for j in range(np.uint64(low.size)):
+            p = own_parameters(law, low[j], high[j], spec, key, np.uint64(first) + j, table)
+            for k in range(2, len(p)):
+                own[k, j] = p[k]
 
 
 @njit(nogil=True, error_model="numpy")  # as `crosspoint`

@@ -6,11 +6,20 @@ It pays when a device meets several pulses. Arguments are those of `update.py`.
 import numpy as np
 from numba import njit
 
-from resitile.kernels.crosspoint import crosspoint, pulse
-from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters
-from resitile.kernels.lines import line_bits, row_key, sample_columns, threshold, train
+from resitile.kernels.crosspoint import crosspoints, pulse
+from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters, plain, width
+from resitile.kernels.lines import (
+    line_bits,
+    lines_of_slot,
+    row_key,
+    sample_columns,
+    threshold,
+    train,
+)
 from resitile.kernels.random import below, cycle_levels
 from resitile.kernels.update import ONE, refresh, slot_key
+
+_FULL = 4  # where a slot pulses at least every fourth device, all of a row are computed with
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -41,17 +50,7 @@ def list_columns(
 
 
 @njit(inline="always")
-def _in_slot(lines, words, begin, end, bit, chosen):
-    """Copy the lines begin to end whose word has `bit`; returns how many. No branch to guess."""
-    count = np.uint64(0)
-    for c in range(begin, end):
-        chosen[count] = lines[c]
-        count += np.uint64((words[c] & bit) != 0)
-    return count
-
-
-@njit(inline="always")
-def _cross_row(
+def _cross_listed(
     law, up, lines, begin, end, levels, row, own, step, cycle, additive, table
 ):  # fmt: skip
     """A pulse for each device of one row on lines begin to end, noise as numbered in `levels`."""
@@ -62,6 +61,34 @@ def _cross_row(
         row[j] = pulse(law, row[j], up, p, step[j], step[j], cycle, additive, xi)
 
 
+@njit(inline="always")
+def _spread(lines, begin, end, levels, table, noise):
+    """The noise of lines begin to end, each to its place in the row."""
+    for c in range(begin, end):
+        noise[np.uint64(lines[c])] = table[np.uint64(levels[c])]
+
+
+@njit(inline="always")
+def _mark(lines, front, back, signs):
+    """1 where one of the lines at the front stands, -1 for the back, elsewhere 0."""
+    signs[:] = 0
+    for c in range(np.uint64(front)):
+        signs[np.uint64(lines[c])] = 1
+    for c in range(np.uint64(lines.size - back), np.uint64(lines.size)):
+        signs[np.uint64(lines[c])] = -1
+
+
+@njit(nogil=True, error_model="numpy")  # not inlined: the compiler then sees that it can vectorise
+def _cross_marked(law, signs, turn, noise, row, own, step_up, step_down, cycle, additive):
+    """A pulse for each device of one row that has a sign: up where times `turn` it is above 0."""
+    for j in range(np.uint64(row.size)):
+        p = as_parameters(law, own, j)
+        up = pulse(law, row[j], True, p, step_up[j], step_up[j], cycle, additive, noise[j])
+        down = pulse(law, row[j], False, p, step_down[j], step_down[j], cycle, additive, noise[j])
+        sign = signs[j] * turn
+        row[j] = up if sign > 0 else (down if sign < 0 else row[j])
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def pulse_rows(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
@@ -70,25 +97,26 @@ def pulse_rows(
     """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
     patches, d_in = d.shape[2], lines.shape[1]
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
-    first_own, _, _ = crosspoint(law, spec, device_key, 0, table)
-    own = np.empty((len(first_own), d_in), dtype=np.float32)
-    step_up = np.empty(d_in, dtype=np.float32)
-    step_down = np.empty(d_in, dtype=np.float32)
+    own = np.empty((width(law), d_in), dtype=np.float32)
+    numbers = np.empty((6, d_in), dtype=np.float32)
+    step_up, step_down, noise = numbers[0], numbers[1], numbers[2]
+    row = numbers[3]  # side by side, not a tile's stack apart
+    noise[:] = 0
     chosen = np.empty(d_in, dtype=np.uint32)
     levels = np.empty(d_in, dtype=np.uint16)
-    row = np.empty(d_in, dtype=np.float32)  # side by side, not a tile's stack apart
+    signs = np.empty((lengths.size + 1, d_in), dtype=np.int8)  # of each vector, of a slot
     pulses = np.int64(0)
     keys = np.empty(lengths.size, dtype=np.uint64)
     for v in range(lengths.size):
         keys[v] = below(key, first + v + 1)
+        if lengths[v] == 1:
+            _mark(lines[v], spans[v, 0], spans[v, 1], signs[v])
     for i in range(low, high):
         at = row0 + i
         device = np.uint64(at * d_in)
+        crosspoints(law, spec, device_key, at * d_in, table, own, step_up, step_down, numbers[4:])
         for j in range(d_in):
             row[j] = tiles[at, j, t]
-            p, step_up[j], step_down[j] = crosspoint(law, spec, device_key, at * d_in + j, table)
-            for k in range(len(p)):
-                own[k, j] = p[k]
         for v in range(lengths.size):
             if spans[v, 0] + spans[v, 1] == 0:
                 continue
@@ -98,31 +126,41 @@ def pulse_rows(
             while word:
                 if word & ONE:
                     slot = slot_key(keys[v], b)
-                    bit = ONE << np.uint32(b)
-                    for side in range(2):
-                        # unsigned, as every index here: no test for a negative one
-                        begin, end = np.uint64(0), np.uint64(spans[v, 0])
-                        if side == 1:
-                            begin, end = np.uint64(d_in - spans[v, 1]), np.uint64(d_in)
-                        active = lines[v]
+                    front, back, active, marks = spans[v, 0], spans[v, 1], lines[v], signs[v]
+                    if lengths[v] > 1:
+                        active, marks = chosen, signs[lengths.size]
+                        front, back = lines_of_slot(b, lines[v], words[v], front, back, active)
+                    pulses += front + back
+                    # unsigned, as every index here: no test for a negative one
+                    begin, end, last = np.uint64(front), np.uint64(d_in - back), np.uint64(d_in)
+                    cycle_levels(slot, device, active, np.uint64(0), begin, levels)
+                    cycle_levels(slot, device, active, end, last, levels)
+                    if wear.size:
+                        for c in range(begin):
+                            wear[at, active[c], t] += 1
+                        for c in range(end, last):
+                            wear[at, active[c], t] += 1
+                    if plain(law) and (front + back) * _FULL > d_in:
                         if lengths[v] > 1:
-                            end = _in_slot(active, words[v], begin, end, bit, chosen)
-                            begin, active = np.uint64(0), chosen
-                        cycle_levels(slot, device, active, begin, end, levels)
-                        pulses += np.int64(end - begin)
-                        if wear.size:
-                            for c in range(begin, end):
-                                wear[at, active[c], t] += 1
-                        if (value > 0) == (side == 1):  # apart, so that no loop asks for the sign
-                            _cross_row(
-                                law, True, active, begin, end, levels, row, own, step_up,
-                                cycle, additive, table,
-                            )  # fmt: skip
-                        else:
-                            _cross_row(
-                                law, False, active, begin, end, levels, row, own, step_down,
-                                cycle, additive, table,
-                            )  # fmt: skip
+                            _mark(active, front, back, marks)
+                        _spread(active, np.uint64(0), begin, levels, table, noise)
+                        _spread(active, end, last, levels, table, noise)
+                        _cross_marked(
+                            law, marks, -1 if value > 0 else 1, noise, row, own, step_up,
+                            step_down, cycle, additive,
+                        )  # fmt: skip
+                    else:
+                        up, down = (np.uint64(0), begin), (end, last)
+                        if value > 0:
+                            up, down = down, up
+                        _cross_listed(
+                            law, True, active, up[0], up[1], levels, row, own, step_up, cycle,
+                            additive, table,
+                        )  # fmt: skip
+                        _cross_listed(
+                            law, False, active, down[0], down[1], levels, row, own, step_down,
+                            cycle, additive, table,
+                        )  # fmt: skip
                 word >>= ONE
                 b += 1
         for j in range(d_in):

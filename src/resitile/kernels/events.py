@@ -14,6 +14,7 @@ from resitile.kernels.law import DW_MIN
 from resitile.kernels.lines import (
     MAX_BITS,
     line_bits,
+    lines_of_slot,
     list_hits,
     row_key,
     sample_columns,
@@ -123,20 +124,6 @@ def _rows_of_slot(b, fired, slots, count, picked):
 
 
 @njit(inline="always")
-def _lines_of_slot(b, lines, words, front, back, picked):
-    """The columns that fire in slot b, as `lines` into `picked`: (at its front, at its back)."""
-    left, right = np.uint64(0), np.uint64(0)
-    for c in range(np.uint64(front)):
-        picked[left] = lines[c]
-        left += np.uint64((words[c] >> np.uint32(b)) & ONE)
-    last = np.uint64(lines.size - 1)
-    for c in range(np.uint64(back)):
-        picked[last - right] = lines[last - c]
-        right += np.uint64((words[last - c] >> np.uint32(b)) & ONE)
-    return np.int64(left), np.int64(right)
-
-
-@njit(inline="always")
 def _fire_slot(
     law, spec, table, device_key, slot, tiles, t, coefficients, weight, wear, lists, d, row0, fired,
     count, order, lines, front, back,
@@ -241,7 +228,7 @@ def pulse_events(
                     if length[r] > 1:
                         now, crossed = some_rows, some_lines
                         on = _rows_of_slot(b, fired[r], slots[r], count[r], now)
-                        up, down = _lines_of_slot(b, lines, words, front, back, crossed)
+                        up, down = lines_of_slot(b, lines, words, front, back, crossed)
                     if on == 0 or up + down == 0:
                         continue
                     pulses += _fire_slot(

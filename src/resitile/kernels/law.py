@@ -19,7 +19,7 @@ from numba.extending import NativeValue, overload, register_jitable, typeof_impl
 
 from resitile._registry import is_own
 from resitile.devices import Device
-from resitile.devices.law_code import draws_numbers, helpers
+from resitile.devices.law_code import draws_numbers, helpers, only_arithmetic
 from resitile.errors import ConfigError
 from resitile.kernels.random import below, normal
 
@@ -194,6 +194,11 @@ def width(law):  # type: ignore[no-untyped-def]
     raise NotImplementedError
 
 
+def plain(law):  # type: ignore[no-untyped-def]
+    """Whether a law is arithmetic alone, which costs little where it is not wanted; in kernels."""
+    raise NotImplementedError
+
+
 @overload(q_up)  # type: ignore[untyped-decorator]
 def _q_up(law, w, p):  # type: ignore[no-untyped-def]
     function = _compiled(_LAWS[law.law_id], "q_up")
@@ -242,3 +247,11 @@ def _as_parameters(law, own, j):  # type: ignore[no-untyped-def]
 def _width(law):  # type: ignore[no-untyped-def]
     count = 2 + law.n_fields
     return lambda law: count
+
+
+@overload(plain)  # type: ignore[untyped-decorator]
+def _plain(law):  # type: ignore[no-untyped-def]
+    law_class = _LAWS[law.law_id]
+    functions = [_compiled(law_class, name).py_func for name in ("q_up", "q_down")]
+    answer = all(only_arithmetic(function) for function in functions)
+    return lambda law: answer

@@ -16,6 +16,7 @@ from resitile.kernels.words import larger_magnitude, trailing_zeros
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
 _RARE = np.float32(2**29)  # a line fires with a chance below 1/8
+_ONE = np.uint32(1)
 _INFINITY = np.int32(0x7F800000)
 _FASTEST = 1e100  # steps per unit of x d: squared, and times squares of x and d, still finite
 MAX_BITS = 32  # a line's train is one 32-bit word
@@ -148,6 +149,20 @@ def sample_columns(
             back += 1
             lines[d_in - back], words[d_in - back] = j, word
     return front, back
+
+
+@njit(inline="always")
+def lines_of_slot(b, lines, words, front, back, picked):
+    """The columns that fire in slot b, as `lines` into `picked`: (at its front, at its back)."""
+    left, right = np.uint64(0), np.uint64(0)
+    for c in range(np.uint64(front)):
+        picked[left] = lines[c]  # written anyhow, counted where the slot is its own
+        left += np.uint64((words[c] >> np.uint32(b)) & _ONE)
+    last = np.uint64(lines.size - 1)
+    for c in range(np.uint64(back)):
+        picked[last - right] = lines[last - c]
+        right += np.uint64((words[last - c] >> np.uint32(b)) & _ONE)
+    return np.int64(left), np.int64(right)
 
 
 @njit(inline="always")
