@@ -2,11 +2,12 @@
 
     python scripts/check_plan.py RUNS_DIR [TASK ...]
 
-Four tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
+Five tasks: a perceptron, 5,000 images, devices of 7 states with cycle noise 0.5; a convolution
 with one linear layer, 4,000 images in mini-batches of 8, narrow devices of 15 states that are
 steeper up than down; three linear layers, 8,000 images in mini-batches of 10 (a quarter of them for
-validation), devices of 20 states with linear steps; and a convolution with strides and two linear
-layers, 8,000 images in mini-batches of 20, devices of 12 states whose steps no formula tells. The
+validation), devices of 20 states with linear steps; a convolution with strides and two linear
+layers, 8,000 images in mini-batches of 20, devices of 12 states whose steps no formula tells; and
+two convolutions, 6,000 images in mini-batches of 12, devices of 5 states, uneven and noisy. The
 last was first run when the planner was finished. For each, with three seeds, 24 runs: every method
 of the planner with its steps, and variants with half and double the learning rate. Compares the
 recommendation, predicted and after three and six runs, with the best run, without limits and with
@@ -49,6 +50,12 @@ TASKS = {
          "up_max": 0.1, "down_min": 0.1, "down_low": 0.4, "down_high": 1.3, "down_max": 1.5},
         {"name": "fashion-mnist-10k", "batch_size": 20, "limit": 8000, "validation": 0.25},
         "plan_strided:Strided", epochs=8, threads=1,
+    ),
+    "two convolutions": Question(
+        {"name": "soft_bounds", "states": 5, "w_min": -0.8, "w_max": 0.8, "up_down": 0.2,
+         "cycle_noise": "additive", "variation": {"cycle": 0.4}},
+        {"name": "fashion-mnist-10k", "batch_size": 12, "limit": 6000, "validation": 0.2},
+        "plan_two:TwoConvolutions", epochs=7, threads=1,
     ),
 }  # fmt: skip
 LIMITS = {"no limits": Limits(), "4 kB": Limits(storage_bytes=4000.0)}

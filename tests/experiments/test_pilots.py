@@ -14,10 +14,11 @@ import resitile as rt
 from resitile.cli import app
 from resitile.errors import ConfigError, UpdateError
 from resitile.experiments import config, own_code, pilots
-from resitile.experiments.pilots import Question, answer_by_runs, most_promising
+from resitile.experiments.pilots import Question, answer_by_runs
 from resitile.experiments.plan import Limits, plan, promising, rule_of
 from resitile.experiments.plan import best as best_of
 from resitile.experiments.plan_choices import choices
+from resitile.experiments.plan_next import most_promising
 from resitile.models.lenet5 import LeNet5
 from tests.experiments.conftest import MakeNetwork
 
@@ -66,6 +67,7 @@ def rows_of(*entries: tuple[str, float, float, bool], close: float = 0.005) -> d
         made.append(
             {
                 "key": key, "method": method, "factor": float(factor or 1), "accuracy": accuracy,
+                "kind": "any",
                 "update_ns": ns, "area_mm2": 1.0, "most": math.inf,
                 "measured_accuracy": accuracy if tried else None, "predicted_accuracy": accuracy,
                 "breaks": ["accuracy"] if accuracy < 0.8 else [],
@@ -143,6 +145,27 @@ def test_what_is_measured_next_to_be_the_best() -> None:
     broken = rows_of(("a", 0.9, 1, False))
     broken["choices"][0]["breaks"] = ["update_ns"]
     assert most_promising(broken, free) is None
+
+
+def test_one_of_every_faster_kind_is_tried_before_other_rates() -> None:
+    """Predictions are wrong about a kind more than about its members."""
+
+    def after(*kinds: str, **changes: float) -> Any:
+        rows = rows_of(
+            ("a", 0.9, 20, True), ("b", 0.84, 10, False), ("c", 0.83, 5, False),
+            ("d", 0.79, 1, False), ("e", 0.89, 21, False),
+        )  # fmt: skip
+        for row, kind in zip(rows["choices"], kinds, strict=True):
+            row["kind"] = kind
+        rows["choices"][1] |= changes
+        return most_promising(rows, Limits())
+
+    assert after(*"ABCDE") == "b"  # e is slower, and d predicted to be hopeless
+    assert after(*"AACDE") == "c"  # of b's kind one was tried
+    assert after(*"AAAAE") == "a-x0.5"
+    assert after(*"ABCDE", accuracy=0.82) == "c"
+    assert after(*"ABCDE", measured_accuracy=0.84) == "c"  # and then the next kind
+    assert after(*"ABBDE", measured_accuracy=0.84) == "a-x0.5"
 
 
 def test_choices_with_another_learning_rate() -> None:
@@ -337,11 +360,13 @@ def test_the_written_run_has_the_rate_that_was_best(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run(config: Any, folder: Path, **settings: Any) -> dict[str, float]:
-        return {"val_accuracy": 0.9 if config.name.startswith("mixed_precision-x0.5") else 0.8}
+        half = config.name.startswith("mixed_precision-x0.5")
+        mixed = config.name.startswith("mixed_precision")
+        return {"val_accuracy": 0.9 if half else 0.8 if mixed else 0.5}
 
     monkeypatch.setattr(pilots, "run", run)
     out = tmp_path / "mine.toml"
-    command = ["plan", "--states", "4", "--measure", "3", "--digital-accuracy", "0.8"]
+    command = ["plan", "--states", "4", "--measure", "6", "--digital-accuracy", "0.8"]
     done = CliRunner().invoke(app, [*command, "-o", str(out), "--json"])
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["recommended"] == "mixed_precision-x0.5"
