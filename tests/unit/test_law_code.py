@@ -122,6 +122,35 @@ def test_numbers_that_only_single_devices_spoil_are_blamed_on_the_law():
         train()
 
 
+def _pole(w, p):
+    return 1.0 + (0.0 * p[1]) / (w - 0.125)  # 0 / 0 at a weight at which nobody looks
+
+
+def test_a_law_that_divides_by_zero_spoils_only_what_is_pulsed():
+    device = law(_pole)(states=20, variation="none")
+    w = torch.full((8, 16), 0.125)
+    x, d = torch.ones(4, 16), -torch.ones(4, 8)
+    x[:, 3] = 0
+    event, dense = (
+        rt.pulsed_update(w, x, d, device, lr=0.1, seed=1, path=path) for path in ("event", "dense")
+    )
+    assert torch.equal(event[:, 3], w[:, 3])
+    assert event.isnan().sum() == 8 * 15
+    assert torch.equal(event.isnan(), dense.isnan())
+
+
+def test_a_law_that_spoils_devices_is_told_though_the_loss_does_not_show_it():
+    layer = rt.nn.AnalogLinear(
+        4, 3, algorithm=rt.algorithms.SingleTile(law(_pole)(states=20, variation="none")),
+        scale=1.0, seed=0,
+    )  # fmt: skip
+    layer.program(torch.full((3, 4), 0.125))
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.5)
+    (-layer(torch.ones(2, 4))).sum().backward()
+    with pytest.raises(UpdateError, match="12 devices of tile 0 hold NaN"):
+        optimizer.step()
+
+
 def _id(**scope) -> str:
     """The id of a law that looks into `scope`."""
     exec("def up(w, p): return table[0] * other.gain * 0 + 1 - w / p[1]", scope)

@@ -112,13 +112,14 @@ _jitable = functools.cache(register_jitable)  # a helper is registered once
 def _compiled(device: type, name: str) -> Any:
     """A law's function for compiled code: the check below and the kernels share it.
 
-    Functions that it calls may be plain Python as well.
+    Functions that it calls may be plain Python as well. Dividing by 0 gives infinity, as in the
+    kernels: a test for it would keep loops from running on several devices at a time.
     """
     function = getattr(device, name)
     function = getattr(function, "py_func", function)  # of one that the user compiled already
     for helper in helpers(function):
         _jitable(helper)
-    return njit(function)
+    return njit(function, error_model="numpy")
 
 
 def _check(device: Any) -> None:
