@@ -3,7 +3,8 @@
     python benchmarks/tile_update.py [--peer] [--rounds 40] [--block 10]
 
 Fine devices (1200 states, many pulses) and coarse ones (4 states, few), default spread. In place
-on the tile, inputs as torch tensors; 2 threads. Contenders take turns after `--block` updates, as
+on the tile, inputs as torch tensors; 2 threads. The same law as a user would write it takes part,
+which must be no slower than the built-in one. Contenders take turns after `--block` updates, as
 in lenet_step.py; with 1 each finds its caches filled by the other.
 """
 
@@ -20,12 +21,26 @@ from resitile.tiles import Composite, Tile, rows
 SIZE, VECTORS, LR = 512, 100, 0.01
 
 
-def ours(x: torch.Tensor, d: torch.Tensor, states: int) -> Callable[[], None]:
+class OwnSoftBounds(rt.Device, name="own_soft_bounds"):
+    """Soft bounds, written outside of the package."""
+
+    @staticmethod
+    def q_up(w, p):  # type: ignore[no-untyped-def]
+        """Response to a pulse up; `p` is (w_min, w_max)."""
+        return 1 - w / p[1]
+
+    @staticmethod
+    def q_down(w, p):  # type: ignore[no-untyped-def]
+        """Response to a pulse down; `p` is (w_min, w_max)."""
+        return 1 - w / p[0]
+
+
+def ours(x: torch.Tensor, d: torch.Tensor, device: rt.Device) -> Callable[[], None]:
     """Our update, measuring the vectors included."""
     # A single tile at scale 1 is its own composite, as in `rt.pulsed_update`.
     w = np.zeros((SIZE, SIZE, 1), dtype=np.float32)
     composite = Composite(
-        [Tile(rt.devices.SoftBounds(states=states), 1)], w, w[:, :, 0],
+        [Tile(device, 1)], w, w[:, :, 0],
         gamma=1.0, scale=1.0, seed=1, counts=np.zeros((3, 1), dtype=np.int64),
     )  # fmt: skip
 
@@ -61,7 +76,10 @@ def main() -> None:
     x = torch.rand(VECTORS, SIZE, generator=generator) * 2 - 1
     d = (torch.rand(VECTORS, SIZE, generator=generator) * 2 - 1) * 0.1
     for states in (1200, 4):
-        contenders = {"resitile": ours(x, d, states)}
+        contenders = {
+            "resitile": ours(x, d, rt.devices.SoftBounds(states=states)),
+            "resitile, a law of one's own": ours(x, d, OwnSoftBounds(states=states)),
+        }
         if arguments.peer:
             contenders["aihwkit"] = peer(x, d, states)
         for update in contenders.values():
