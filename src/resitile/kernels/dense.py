@@ -89,6 +89,50 @@ def _cross_marked(law, signs, turn, noise, row, own, step_up, step_down, cycle, 
         row[j] = up if sign > 0 else (down if sign < 0 else row[j])
 
 
+@njit(inline="always")
+def _fire_slot(law, spec, table, slot, device, value, active, front, back, marked, marks, row):
+    """What one slot of one vector brings to a row whose d is `value`; see `pulse_rows`.
+
+    `marks` tells the signs of the lines once more, for the whole row; it is written here unless
+    that is done already (`marked`).
+    """
+    weights, own, step_up, step_down, noise, levels = row
+    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
+    # unsigned, as every index here: no test for a negative one
+    begin, end, last = np.uint64(front), np.uint64(active.size - back), np.uint64(active.size)
+    cycle_levels(slot, device, active, np.uint64(0), begin, levels)
+    cycle_levels(slot, device, active, end, last, levels)
+    if plain(law) and (front + back) * _FULL > active.size:
+        if not marked:
+            _mark(active, front, back, marks)
+        _spread(active, np.uint64(0), begin, levels, table, noise)
+        _spread(active, end, last, levels, table, noise)
+        _cross_marked(
+            law, marks, -1 if value > 0 else 1, noise, weights, own, step_up, step_down, cycle,
+            additive,
+        )  # fmt: skip
+        return
+    up, down = (np.uint64(0), begin), (end, last)
+    if value > 0:
+        up, down = down, up
+    _cross_listed(
+        law, True, active, up[0], up[1], levels, weights, own, step_up, cycle, additive, table
+    )
+    _cross_listed(
+        law, False, active, down[0], down[1], levels, weights, own, step_down, cycle, additive,
+        table,
+    )  # fmt: skip
+
+
+@njit(inline="always")
+def _wear_out(wear, active, front, back):
+    """Count a pulse of each device on the lines that fire; `wear` is (d_in,)."""
+    for c in range(np.uint64(front)):
+        wear[active[c]] += 1
+    for c in range(np.uint64(active.size - back), np.uint64(active.size)):
+        wear[active[c]] += 1
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def pulse_rows(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
@@ -96,27 +140,25 @@ def pulse_rows(
 ):  # fmt: skip
     """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
     patches, d_in = d.shape[2], lines.shape[1]
-    cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     own = np.empty((width(law), d_in), dtype=np.float32)
-    numbers = np.empty((6, d_in), dtype=np.float32)
-    step_up, step_down, noise = numbers[0], numbers[1], numbers[2]
-    row = numbers[3]  # side by side, not a tile's stack apart
-    noise[:] = 0
+    numbers = np.zeros((6, d_in), dtype=np.float32)
+    weights = numbers[0]  # side by side, not a tile's stack apart
+    step_up, step_down = numbers[1], numbers[2]
+    row = (weights, own, step_up, step_down, numbers[3], np.empty(d_in, dtype=np.uint16))
     chosen = np.empty(d_in, dtype=np.uint32)
-    levels = np.empty(d_in, dtype=np.uint16)
-    signs = np.empty((lengths.size + 1, d_in), dtype=np.int8)  # of each vector, of a slot
+    marks = np.empty((lengths.size + 1, d_in), dtype=np.int8)  # of each vector, of a slot
     pulses = np.int64(0)
     keys = np.empty(lengths.size, dtype=np.uint64)
     for v in range(lengths.size):
         keys[v] = below(key, first + v + 1)
         if lengths[v] == 1:
-            _mark(lines[v], spans[v, 0], spans[v, 1], signs[v])
+            _mark(lines[v], spans[v, 0], spans[v, 1], marks[v])
     for i in range(low, high):
         at = row0 + i
         device = np.uint64(at * d_in)
         crosspoints(law, spec, device_key, at * d_in, table, own, step_up, step_down, numbers[4:])
         for j in range(d_in):
-            row[j] = tiles[at, j, t]
+            weights[j] = tiles[at, j, t]
         for v in range(lengths.size):
             if spans[v, 0] + spans[v, 1] == 0:
                 continue
@@ -125,46 +167,21 @@ def pulse_rows(
             b = 0
             while word:
                 if word & ONE:
-                    slot = slot_key(keys[v], b)
-                    front, back, active, marks = spans[v, 0], spans[v, 1], lines[v], signs[v]
-                    if lengths[v] > 1:
-                        active, marks = chosen, signs[lengths.size]
+                    front, back, active, one = spans[v, 0], spans[v, 1], lines[v], lengths[v] == 1
+                    if not one:
+                        active = chosen
                         front, back = lines_of_slot(b, lines[v], words[v], front, back, active)
                     pulses += front + back
-                    # unsigned, as every index here: no test for a negative one
-                    begin, end, last = np.uint64(front), np.uint64(d_in - back), np.uint64(d_in)
-                    cycle_levels(slot, device, active, np.uint64(0), begin, levels)
-                    cycle_levels(slot, device, active, end, last, levels)
                     if wear.size:
-                        for c in range(begin):
-                            wear[at, active[c], t] += 1
-                        for c in range(end, last):
-                            wear[at, active[c], t] += 1
-                    if plain(law) and (front + back) * _FULL > d_in:
-                        if lengths[v] > 1:
-                            _mark(active, front, back, marks)
-                        _spread(active, np.uint64(0), begin, levels, table, noise)
-                        _spread(active, end, last, levels, table, noise)
-                        _cross_marked(
-                            law, marks, -1 if value > 0 else 1, noise, row, own, step_up,
-                            step_down, cycle, additive,
-                        )  # fmt: skip
-                    else:
-                        up, down = (np.uint64(0), begin), (end, last)
-                        if value > 0:
-                            up, down = down, up
-                        _cross_listed(
-                            law, True, active, up[0], up[1], levels, row, own, step_up, cycle,
-                            additive, table,
-                        )  # fmt: skip
-                        _cross_listed(
-                            law, False, active, down[0], down[1], levels, row, own, step_down,
-                            cycle, additive, table,
-                        )  # fmt: skip
+                        _wear_out(wear[at, :, t], active, front, back)
+                    _fire_slot(
+                        law, spec, table, slot_key(keys[v], b), device, value, active, front, back,
+                        one, marks[v if one else lengths.size], row,
+                    )  # fmt: skip
                 word >>= ONE
                 b += 1
         for j in range(d_in):
-            tiles[at, j, t] = row[j]
+            tiles[at, j, t] = weights[j]
         if coefficients[t] != 0:
             for j in range(d_in):
                 refresh(tiles[at], coefficients, weight[at], j)
