@@ -52,6 +52,7 @@ class PlainLines(Observer):
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._told: set[str] = set()  # laws of one's own
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -63,10 +64,11 @@ class PlainLines(Observer):
         self._per_epoch, self._began = steps_per_epoch, time.monotonic()
         where = f", from step {position.steps}" if position.steps else ""
         self._say(f"{self._title}: {epochs} epochs of {steps_per_epoch} steps{where}")
-        if any(":" in device.name for device in config.devices):
-            self._say(
-                f"{self._title}: a law that is new here is compiled first, up to half a minute"
-            )
+        own = {device.name for device in config.devices if ":" in device.name}
+        if new := ", ".join(sorted(own - self._told)):
+            self._say(f"{new}: a law that is new here is compiled where it is first used, seconds "
+                      "to half a minute")  # fmt: skip
+        self._told |= own
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Losses, accuracies and time left after an epoch."""
