@@ -87,11 +87,11 @@ def evidence() -> str:
     lines = []
     for entry in found["settings"]:
         rule = entry["settings"]
-        passes = rule.get("cut", 1) / rule.get("pass_steps", 1.0)
+        passes, turn = rule.get("cut", 1) / rule.get("pass_steps", 1.0), rule.get("turn_steps")
         own = [
             shown(rule["levels"]), str(rule["gradient_tiles"]), f"{passes:g}",
-            "a block" if rule.get("turn_steps") else "a pass", str(rule.get("fresh", 2.0)),
-            str(rule.get("refill", 0.5)),
+            "a pass" if turn is None else "a block" if turn == 1 else f"{turn} blocks",
+            str(rule.get("fresh", 2.0)), str(rule.get("refill", 0.5)),
         ]  # fmt: skip
         for name in names:
             layer = entry[name]
