@@ -37,7 +37,8 @@ ORDER = (
     "Gated MT-RL, 3 tiles", "Gated MT-RL, 4 tiles", "Gated MT-RL, 6 tiles", "Gated MT-RL, 8 tiles",
     "Cascaded MT-RL, 10 tiles", "Cascaded MT-RL, 12 tiles", "Cascaded MT-RL, 16 tiles",
     "Cascaded MT-RL, 15 tiles", "Cascaded MT-RL, 16 tiles, three levels",
-    "Cascaded MT-RL, 21 tiles, three levels", "Cascaded MT-RL, 28 tiles",
+    "Cascaded MT-RL, 21 tiles, three levels", "Cascaded MT-RL, 20 tiles",
+    "Cascaded MT-RL, 28 tiles",
     "TT-v2, as printed", "MP, as printed", "MT-RL, 6 tiles, as printed",
 )  # fmt: skip
 BEGIN, END = "<!-- table1:start -->", "<!-- table1:end -->"
