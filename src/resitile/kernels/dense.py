@@ -151,7 +151,7 @@ def pulse_rows(
     keys = np.empty(lengths.size, dtype=np.uint64)
     for v in range(lengths.size):
         keys[v] = below(key, first + v + 1)
-        if lengths[v] == 1:
+        if plain(law) and lengths[v] == 1:
             _mark(lines[v], spans[v, 0], spans[v, 1], marks[v])
     for i in range(low, high):
         at = row0 + i

@@ -11,12 +11,12 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
+from resitile.kernels.update import ONE
 from resitile.kernels.words import larger_magnitude, trailing_zeros
 
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
 _RARE = np.float32(2**29)  # a line fires with a chance below 1/8
-_ONE = np.uint32(1)
 _INFINITY = np.int32(0x7F800000)
 _FASTEST = 1e100  # steps per unit of x d: squared, and times squares of x and d, still finite
 MAX_BITS = 32  # a line's train is one 32-bit word
@@ -157,11 +157,11 @@ def lines_of_slot(b, lines, words, front, back, picked):
     left, right = np.uint64(0), np.uint64(0)
     for c in range(np.uint64(front)):
         picked[left] = lines[c]  # written anyhow, counted where the slot is its own
-        left += np.uint64((words[c] >> np.uint32(b)) & _ONE)
+        left += np.uint64((words[c] >> np.uint32(b)) & ONE)
     last = np.uint64(lines.size - 1)
     for c in range(np.uint64(back)):
         picked[last - right] = lines[last - c]
-        right += np.uint64((words[last - c] >> np.uint32(b)) & _ONE)
+        right += np.uint64((words[last - c] >> np.uint32(b)) & ONE)
     return np.int64(left), np.int64(right)
 
 
