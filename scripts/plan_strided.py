@@ -1,4 +1,4 @@
-"""The network of the last task of `check_plan.py`: a convolution with strides and two layers."""
+"""The network of the fourth task of `check_plan.py`: a convolution with strides and two layers."""
 
 from torch import Tensor, nn
 
