@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from resitile.errors import ConfigError
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -13,9 +15,19 @@ def plain(text: object) -> str:
 
 
 def write_figure(figure: "Figure", path: Path) -> None:
-    """Write a picture, .svg or .png by its ending, with the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_figure(figure, path, path.suffix.lstrip("."))
+    """Write a picture, .svg or .png by its ending, with the folders above it.
+
+    Raises:
+        ConfigError: if it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(figure, path, path.suffix.lstrip("."))
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write the picture {path}: {error.strerror or error}; name another place, or "
+            "make the folder writable"
+        ) from error
 
 
 def save_figure(figure: "Figure", out: Path | IO[str], kind: str) -> None:

@@ -107,6 +107,18 @@ def test_spoilt_records_are_named(
     assert "resume the run" in str(told.value)
 
 
+def test_a_lost_record_of_tiles_is_named(made: tuple[Config, Path], tmp_path: Path) -> None:
+    config, parent = made
+    shutil.copytree(parent / "tiny", tmp_path / "tiny")
+    path = RunFolder(tmp_path / "tiny").metrics
+    lines = path.read_text().splitlines(keepends=True)
+    assert sum('"kind": "tiles"' in line for line in lines) > 0
+    last = max(k for k, line in enumerate(lines) if '"kind": "tiles"' in line)
+    path.write_text("".join(lines[:last] + lines[last + 1 :]))
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl.*what tiles held.*--overwrite"):
+        run(config, tmp_path, resume=True)
+
+
 def test_a_spoilt_line_after_the_checkpoint_is_dropped(
     made: tuple[Config, Path], tmp_path: Path
 ) -> None:

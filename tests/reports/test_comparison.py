@@ -50,6 +50,14 @@ def test_counted_costs_of_several_seeds_are_means() -> None:
     assert (line["counted_update_ns"], line["counted_update_nj"]) == (60.0, 2.0)
 
 
+def test_runs_of_another_task_have_no_difference() -> None:
+    tasks = "lenet5 on mnist", "lenet5 on fashion-mnist"
+    rows = [
+        row(n, 0, 0.6, task=t) for n, t in zip("abc", (tasks[0], tasks[1], tasks[0]), strict=True)
+    ]
+    assert [line["difference"] for line in groups(rows)] == [None, None, 0]
+
+
 def test_another_baseline_by_name_or_label() -> None:
     for name in ("b_%-0", "b_%"):
         one, two = groups([*A, *B], name)

@@ -119,6 +119,20 @@ def test_the_sentence_tells_means_over_seeds(tmp_path):
     assert "the best single tile 34.00 % (mean of 2 seeds)." in page
 
 
+def test_runs_on_other_data_are_not_compared(tmp_path):
+    runs = [
+        make_run(tmp_path, "a"),
+        make_run(tmp_path, "b", tiles=1),
+        make_run(tmp_path, "c", tiles=6),
+    ]
+    settings = runs[1] / "config.toml"
+    settings.write_text(settings.read_text().replace("[data]", "[data]\nlimit = 100"))
+    page = write_report(runs, tmp_path / "out.html").read_text()
+    assert "Not comparable, for network or data differ" in page
+    assert "training," not in page.partition("<table>")[0]  # sizes of one run would stand for all
+    assert "reaches" not in page.partition("<table>")[0]
+
+
 def test_dollars_in_labels_are_no_formula(tmp_path):
     run = make_run(tmp_path, "r", tiles=2)
     text = (run / "config.toml").read_text().replace("<b>&", "$x_{$ a")

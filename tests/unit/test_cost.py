@@ -386,6 +386,21 @@ class TestModels:
         shape = rt.estimate_cost(self.MODEL, algorithm=rule, sample=(2, 8, 8))
         assert shape.figures() == found.figures()
 
+    @pytest.mark.parametrize("name", rt.algorithms.names())
+    def test_groups_are_crossbars_side_by_side(self, name):
+        rule = rt.algorithms.create(name, DEVICE)
+        grouped = torch.nn.Conv2d(8, 24, 3, groups=4)
+        one = torch.nn.Conv2d(2, 6, 3)
+        sample = torch.zeros(1, 8, 5, 5), torch.zeros(1, 2, 5, 5)
+        found = rt.estimate_cost(grouped, algorithm=rule, sample=sample[0], batch=2).total
+        part = rt.estimate_cost(one, algorithm=rule, sample=sample[1], batch=2).total
+        for figure in ("update_ns", "forward_ns", "backward_ns", "tiles"):
+            assert getattr(found, figure) == getattr(part, figure)
+        for figure in ("storage_bytes", "memory_bits", "flops", "update_nj", "forward_nj"):
+            assert getattr(found, figure) == pytest.approx(4 * getattr(part, figure))
+        for figure in ("backward_nj", "product_nj", "array_mm2", "area_mm2"):
+            assert getattr(found, figure) == pytest.approx(4 * getattr(part, figure))
+
     def test_constants_by_name(self):
         rule = rt.algorithms.SingleTile(DEVICE)
         found = rt.estimate_cost(self.MODEL, algorithm=rule, primitives={"read_ns": 20})

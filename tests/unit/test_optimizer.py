@@ -392,14 +392,20 @@ class TestRefusals:
         with pytest.raises(UpdateError, match="overwritten between"):
             optimizer.step()
 
-    def test_grad_scaler(self):
+    @pytest.mark.parametrize("unscale", [False, True])
+    def test_grad_scaler(self, unscale):
         model = network()
         before, optimizer = copy.deepcopy(model), sgd(model)
         scaler = torch.amp.GradScaler("cpu")
         scaler.scale(model(X[0]).sum()).backward()
+        if unscale:  # of digital gradients; what the tiles recorded stays scaled
+            scaler.unscale_(optimizer)
         with pytest.raises(UpdateError, match="train without GradScaler"):
             scaler.step(optimizer)
         assert same(model, before)
+        optimizer.zero_grad()
+        backward(model, X[0])
+        optimizer.step()  # without the scaler all is well again
 
     def test_a_weight_that_was_written_directly(self):
         model = network()

@@ -150,7 +150,9 @@ def cost(
     print_json(
         {
             "settings": {
-                "layers": {name: [layer.d_out, layer.d_in] for name, layer in layers.items()},
+                "layers": {
+                    name: [layer.groups * layer.d_out, layer.d_in] for name, layer in layers.items()
+                },
                 "vectors": {name: layer.vectors for name, layer in layers.items()},
                 "batch": batch,
                 "samples_per_transfer": samples_per_transfer,

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -51,8 +52,16 @@ def _stdout() -> Iterator[None]:
 
 
 def print_json(content: Any) -> None:
-    """JSON and nothing else."""
-    say(json.dumps(content, indent=2, ensure_ascii=False))
+    """JSON and nothing else; what is infinite or no number is null, for JSON has no word for it."""
+    say(json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def say(text: str, *, end: str = "\n") -> None:
@@ -131,7 +140,7 @@ def print_table(
     A narrow terminal goes without the columns `expendable`, the least important first; no number
     is ever cut.
     """
-    console = Console()
+    console = Console(emoji=False)  # `my:law:x` is a name
     columns = [[title, *cells] for title, *cells in zip(titles, *rows, strict=True)]
     widths = {column[0]: max(map(len, column)) + 2 for column in columns}
     dropped: list[str] = []
@@ -152,7 +161,7 @@ def print_table(
     if not console.is_terminal:  # into a file or a pipe, it is as wide as it needs to be
         needed = max(needed, 200)
     if needed > console.width:
-        console = Console(width=needed)
+        console = Console(width=needed, emoji=False)
     with _stdout():
         console.print(table, highlight=False, markup=False)
     if dropped:

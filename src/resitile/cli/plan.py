@@ -127,15 +127,15 @@ def plan(
     else:
         found = _predicted(question, digital_accuracy)
     chosen = found["recommended"]
-    if chosen is not None:
-        write_plan(found, picture)
-        run = question.run(question.choice(chosen), out.stem)
-        records.write_atomic(out, run.toml().encode())
     if as_json:
         print_json(found)
     else:
-        _print(found, question)
-        if chosen is not None:
+        _print(found, question)  # before anything is written, which may fail
+    if chosen is not None:
+        run = question.run(question.choice(chosen), out.stem)
+        records.write_atomic(out, run.toml().encode())
+        write_plan(found, picture)
+        if not as_json:
             say(f"picture: {picture}")
             say(f"run: {out}")
     if chosen is None:

@@ -19,7 +19,7 @@ _EVERY_S = 0.2  # between two changes of the bars: a step may take less than a m
 @contextmanager
 def progress() -> Iterator[Observer]:
     """An observer that shows how far the run is."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     if not console.is_terminal:
         yield PlainLines(console)
         return
@@ -37,7 +37,7 @@ def progress() -> Iterator[Observer]:
 @contextmanager
 def counted(what: str) -> Iterator[Callable[[int, int], None]]:
     """A bar for (done, in all) in a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     if not console.is_terminal:
         yield lambda done, total: None
         return

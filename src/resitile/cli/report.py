@@ -39,4 +39,6 @@ def report(
     page = write_report(runs, out, baseline=baseline)
     print_groups(lines, form.value)
     if form is Format.TEXT:
+        if len({line["task"] for line in lines}) > 1:
+            say("network or data differ: these runs are not comparable, no difference is shown")
         say(f"report: {page}")

@@ -21,6 +21,8 @@ class Layer:
         backward: whether gradients go on to a layer before this one.
         primitives: the constants.
         lr: the optimizer's learning rate, at least 0, for algorithms whose reads follow it.
+        groups: crossbars of this size side by side, each with inputs of its own and all busy at
+            once, at least 1: the groups of a convolution.
 
     Raises:
         ConfigError: if a number is out of its range.
@@ -33,12 +35,13 @@ class Layer:
     backward: bool = True
     primitives: Primitives = field(default_factory=Primitives)
     lr: float = 1.0
+    groups: int = 1
 
     def __post_init__(self) -> None:
         lr = self.lr
         if isinstance(lr, bool) or not isinstance(lr, int | float) or not 0 <= lr < math.inf:
             raise ConfigError(f"lr must be a number of at least 0, got {lr!r}")
-        for name in ("d_out", "d_in", "batch", "vectors"):
+        for name in ("d_out", "d_in", "batch", "vectors", "groups"):
             value = getattr(self, name)
             allowed = int | float if name == "vectors" else int
             ok = isinstance(value, allowed) and not isinstance(value, bool)
@@ -172,28 +175,28 @@ class Cost:
 
 
 def cost_of(work: Work, layer: Layer) -> Cost:
-    """The costs of a layer's work.
+    """The costs of a layer's work: `work` is that of one of its groups.
 
     Latency is (pulse periods) t_sp + (reads) t_M + FLOP / throughput. Energy is the power of the
     lines while pulses are sent, a whole product for each read, and that of the operations
     [Li et al. 2025 (arXiv 2510.02516), Tables 5 and 8].
     """
-    p = layer.primitives
+    p, groups = layer.primitives, layer.groups
     visible = work.tiles if work.visible is None else work.visible
-    power = p.tile_power_w * (layer.d_in + layer.d_out) / p.tile_lines
-    forward = layer.product_nj(layer.d_in, layer.d_out)
-    backward = layer.product_nj(layer.d_out, layer.d_in) if layer.backward else 0.0
-    array = layer.weights * (p.cell_pitch_um / 1e3) ** 2
+    power = groups * p.tile_power_w * (layer.d_in + layer.d_out) / p.tile_lines
+    forward = groups * layer.product_nj(layer.d_in, layer.d_out)
+    backward = groups * layer.product_nj(layer.d_out, layer.d_in) if layer.backward else 0.0
+    array = groups * layer.weights * (p.cell_pitch_um / 1e3) ** 2
     return Cost(
-        storage_bytes=layer.words(work.storage),
-        memory_bits=work.memory_bits,
-        flops=work.flops,
+        storage_bytes=groups * layer.words(work.storage),
+        memory_bits=groups * work.memory_bits,
+        flops=groups * work.flops,
         analog_ns=work.periods * p.pulse_ns + work.reads * p.read_ns,
         digital_ns=work.flops / (p.tflops * 1e3),
         forward_ns=layer.vectors * p.read_ns,
         backward_ns=layer.vectors * p.read_ns if layer.backward else 0.0,
         analog_nj=work.periods * p.pulse_ns * power + work.reads * forward,
-        digital_nj=work.flops * p.flop_pj / 1e3,
+        digital_nj=groups * work.flops * p.flop_pj / 1e3,
         forward_nj=layer.vectors * forward * visible,
         backward_nj=layer.vectors * backward * visible if backward else 0.0,
         product_nj=layer.vectors * (forward + backward),

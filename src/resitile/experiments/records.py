@@ -146,7 +146,7 @@ def cannot_write(path: Path, error: OSError) -> ResitileError:
 
 
 def check_place(folder: Path) -> None:
-    """Refuse a folder that cannot be made, for there is something else in its place or above it.
+    """Refuse a folder that cannot be made or written to.
 
     Raises:
         ConfigError: naming what is in the way.
@@ -156,6 +156,10 @@ def check_place(folder: Path) -> None:
     if not there.is_dir():
         raise ConfigError(
             f"cannot make the folder {folder}: {there} is no folder; name another place"
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"cannot write to {folder}: {there} is not writable; name another place, or make it so"
         )
 
 
@@ -225,6 +229,11 @@ def cut_metrics(path: Path, epoch: int) -> None:
         ) from error
     kept = [r for r in found if r["epoch"] <= epoch]
     epochs = [r["epoch"] for r in kept if r["kind"] == "epoch"]
+    analog = [r["epoch"] for r in kept if r["kind"] == "epoch" and r["pulses"]]
+    tiles = [r["epoch"] for r in kept if r["kind"] == "tiles" and r["epoch"] > 0]
+    if epochs == list(range(1, epoch + 1)) and tiles != analog:
+        fault = fault or f" (what tiles held is there for the epochs {tiles} only)"
+        epochs = [n for n in epochs if n in tiles]
     if epochs != list(range(1, epoch + 1)):
         raise CheckpointError(
             f"{path} holds the epochs {epochs}{fault}, but the checkpoint beside it stands after "

@@ -48,7 +48,7 @@ def run_cost(
         "batch": config.data.batch_size,
         "layers": {
             name: {
-                "shape": [layer.d_out, layer.d_in],
+                "shape": [layer.groups * layer.d_out, layer.d_in],
                 "vectors": layer.vectors,
                 **costs[name].figures(),
             }

@@ -134,10 +134,9 @@ def crossbars(
     found = {}
     for k, (name, module) in enumerate(layers.items()):
         check_made(name, module)
-        d_out, d_in = module.weight.shape[0], module.weight.shape[1:].numel()
-        layer = Layer(
-            d_out, d_in, batch, vectors[name], backward=k > 0, primitives=primitives, lr=lr
-        )
+        groups = getattr(module, "groups", 1)  # of a convolution
+        d_out, d_in = module.weight.shape[0] // groups, module.weight.shape[1:].numel()
+        layer = Layer(d_out, d_in, batch, vectors[name], k > 0, primitives, lr, groups)
         found[name] = (module, layer)
     return found
 

@@ -161,7 +161,9 @@ class AnalogSGD(torch.optim.SGD):
                 analog weight itself (nothing was changed), or
                 a learnt output scale is no longer above 0 (digital parameters have moved).
         """
-        if getattr(self, "grad_scale", None) is not None:
+        # After `unscale_` torch hands over found_inf alone; what backward recorded is scaled still.
+        scaler = [self.__dict__.pop(name, None) for name in ("grad_scale", "found_inf")]
+        if any(part is not None for part in scaler):
             raise UpdateError(
                 "GradScaler scales the loss, and the recorded output gradients with it; analog "
                 "layers compute in float32 and need no scaling: train without GradScaler"

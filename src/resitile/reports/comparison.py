@@ -55,7 +55,7 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
         between seeds, None for the `seed` and `config_hash` of several,
         half 95 % intervals `val_ci95` and `test_ci95` (None with one seed), and
         `difference` and `difference_ci95`: test accuracy less that of the baseline, paired over
-        the seeds that both have.
+        the seeds that both have; None beside a baseline of another network or data.
 
     Raises:
         ConfigError: if there is no such baseline.
@@ -75,7 +75,7 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
             raise ConfigError(f"no line is called {baseline!r}; {did_you_mean(baseline, names)}")
     for line in lines:
         line["difference"] = line["difference_ci95"] = None
-        if chosen is None or line is chosen:
+        if chosen is None or line is chosen or line.get("task") != chosen.get("task"):
             continue
         mine, theirs = line["test_by_seed"], chosen["test_by_seed"]
         pairs = [mine[s] - theirs[s] for s in mine if theirs.get(s) is not None]

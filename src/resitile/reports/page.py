@@ -39,13 +39,15 @@ def write_report(
     lines = comparison.told_apart(comparison.groups(rows, baseline))
     columns = comparison.columns_to_read(lines)
     first = next((run.summary for run in runs if run.summary), None)
-    data = (first or {}).get("data") or runs[0].config.get("data", {}).get("name", "?")
+    tasks = list(dict.fromkeys(run.task for run in runs))
+    one_task = len(tasks) == 1
+    data = runs[0].config.get("data", {}).get("name", "?")
     model = runs[0].config.get("model", {}).get("name", "?")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     template = resources.files("resitile.reports").joinpath("report.html.j2").read_text("utf-8")
     environment.filters |= {"percent": _percent, "clock": _clock, "count": _count}
     page = environment.from_string(template).render(
-        title=title or f"{model} on {data}",
+        title=title or (f"{model} on {data}" if one_task else "Runs of several tasks"),
         made=datetime.now(UTC).strftime("%d %B %Y, %H:%M UTC"),
         rows=rows,
         columns=columns,
@@ -53,8 +55,8 @@ def write_report(
         unfinished=[line["status"] != "finished" for line in lines],
         several=len(lines) < len(rows),
         differences=_differences(runs),
-        statement=_statement(lines),
-        sizes=first,
+        statement=_statement(lines) if one_task else _several(tasks),
+        sizes=first if one_task else None,
         environment=(first or {}).get("environment", {}),
         curves=_svg(figures.learning_curves(runs)) if any(r.epochs for r in runs) else None,
         pulses=_svg(figures.pulses_per_tile(runs)) if any(r["pulses"] for r in rows) else None,
@@ -131,6 +133,10 @@ def _wear(run: Run) -> list[tuple[str, list[str]]]:
         )
         for name, layer in found.items()
     ]
+
+
+def _several(tasks: list[str]) -> str:
+    return f"Not comparable, for network or data differ: {'; '.join(tasks)}."
 
 
 def _statement(lines: list[dict[str, Any]]) -> str:

@@ -38,6 +38,15 @@ class Run:
         return str(self.config.get("label") or self.config.get("name") or self.path.name)
 
     @property
+    def task(self) -> str:
+        """Network and data; accuracies of runs that differ in them say nothing about methods."""
+        data, model = self.config.get("data", {}), self.config.get("model", {})
+        task = f"{model.get('name', '?')} on {data.get('name', '?')}"
+        if limit := data.get("limit"):
+            task += f", {limit} images"
+        return f"{task}, validation {data.get('validation', '?')}"
+
+    @property
     def group(self) -> str:
         """The same for runs that differ in the seed alone (and in what changes no result)."""
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
@@ -132,7 +141,7 @@ def row(run: Run) -> dict[str, Any]:
             "status": "unfinished",
         }
     found["label"] = run.label
-    found["group"] = run.group
+    found["group"], found["task"] = run.group, run.task
     pulses = last.get("pulses") or {}
     found["pulses"] = sum(sum(counts) for counts in pulses.values()) if pulses else None
     return found
