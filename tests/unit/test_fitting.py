@@ -95,7 +95,7 @@ class TestDevices:
                 device, 0.0, 8, 0.1, 0.02, error, [device] * count,
                 [np.empty(0, dtype=int)] * count,
             )  # fmt: skip
-            trains = [Train(f"{k}", np.arange(2.0), np.ones(1, bool)) for k in range(count)]
+            trains = [Train(f"{k}", np.array([-1.0, 1.0]), np.ones(1, bool)) for k in range(count)]
             return " ".join(warnings(Fitted([best], 0.0, 1.0, trains)))
 
         fine = rt.devices.SoftBounds(states=9)
@@ -255,6 +255,26 @@ class TestFits:
         trains = measured(Bent(states=30, bend=0.6, variation=ALIKE), 60, 4, read=0.005)
         found = fit(trains, law="bent_of_test_fitting").device
         assert found.bend == pytest.approx(0.6, abs=0.2)
+
+    def test_readings_without_a_response_are_refused(self):
+        ups = np.tile(np.repeat([True, False], 40), 4)
+        two_levels = np.concatenate([[2.0], np.where(ups, 50.0, 2.0)])
+        with pytest.raises(DataError, match="no law explains.*readings would be outliers"):
+            fit([Train("", two_levels, ups)])
+        noise = np.random.default_rng(1).normal(5, 1, ups.size + 1)
+        with pytest.raises(DataError, match="no law explains"):
+            fit([Train("", noise, ups)])
+
+    def test_a_bound_that_was_never_near_is_named(self):
+        device = rt.devices.SoftBounds(states=60, variation=ALIKE)
+        ups = np.tile(np.repeat([True, False], (10, 60)), 4)
+        w, readings = -0.9, [-0.9]
+        for up in ups:  # up to a third of the way only
+            q = device.q_up(w, device.p) if up else device.q_down(w, device.p)
+            w += device.dw_min * q if up else -device.dw_min * q
+            readings.append(w)
+        found = fit([Train("", np.array(readings), ups)], law="soft_bounds")
+        assert any("w_max" in text and "far beyond" in text for text in warnings(found))
 
     def test_what_cannot_be(self):
         trains = measured(rt.devices.SoftBounds(states=10, variation=ALIKE), 8, 1)

@@ -88,6 +88,14 @@ class TestFiles:
         ("text", "message"),
         [
             ("d,direction,g\n1,,1\n1,up,2,908\n", r"line 3: 4 cells under 3 columns; .*decimal"),
+            (
+                "voltage,g\n0,1\n1,2\n0.1,2\n-1,1\n",
+                r"line 4: a pulse of voltage 0\.1 beside 1 looks like a read",
+            ),
+            (
+                "voltage,g\n,1\n1.2,2\n-1.5,2\n-0.2,1\n",
+                r"line 5: a pulse of voltage -0\.2 beside -1\.5 looks like a read",
+            ),
             ("voltage,g\n,1\n0,2\n", r"line 3: voltage is 0, so no pulse went"),
             (
                 "pulse,conductance\n1,2\n",

@@ -16,9 +16,11 @@ from resitile.devices import Device, create, names
 from resitile.errors import ConfigError, DataError
 from resitile.fitting.measurement import Train, check_trains
 from resitile.fitting.nominal import Candidate, combined
-from resitile.fitting.response import Readings, Response
+from resitile.fitting.response import MOST_CYCLE, Readings, Response
 
 _UNSURE, _LOUD = 0.25, 0.6  # shares from which a fit is worth a second look
+_STRANGE = 0.1  # of the readings are outliers: the law does not explain them
+_BEYOND = 1.5  # times the farthest reading; bounds are looked for up to twice
 _OFF = 0.02  # how far a law's answer at w = 0 may be from 1
 _DEAD = 0.2  # of the others' movement, below which a device is
 _SPREADS = ("dw_min", "w_min", "w_max")
@@ -93,7 +95,7 @@ def fit(
         progress: called with (fits done, fits in all).
 
     Raises:
-        DataError: if the measurement has too few pulses, or no law fits.
+        DataError: if the measurement has too few pulses, no law fits, or the best explains nothing.
         ConfigError: if `law` is unknown or `zero` is neither.
     """
     if zero not in ("middle", "symmetric"):
@@ -167,7 +169,32 @@ def _fit(
     if not candidates:
         raise DataError(f"no law fits the measurement. {'; '.join(dict.fromkeys(reasons))}")
     scaled = [replace(t, readings=(t.readings - middle) / unit) for t in trains]
-    return Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled)
+    found = Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled)
+    _check(found)
+    return found
+
+
+def _check(found: Fitted) -> None:
+    """Refuse a fit that is only the least wrong of what was tried.
+
+    Raises:
+        DataError: says what is wrong with it.
+    """
+    best, readings = found.best, sum(train.readings.size for train in found.trains)
+    outliers, cycle = sum(places.size for places in best.outliers), best.device.spread()["cycle"]
+    faults = []
+    if outliers > _STRANGE * readings:
+        faults.append(f"{outliers} of {readings} readings would be outliers")
+    if best.step_error >= 1:
+        faults.append(f"the error of states would be {best.step_error:.0%} of them")
+    if cycle >= 0.999 * MOST_CYCLE:
+        faults.append(f"a pulse would vary by {cycle:.0%}, the most that is looked for")
+    if faults:
+        raise DataError(
+            f"no law explains the measurement: with {best.device.name}, the best of those tried, "
+            f"{', and '.join(faults)}. A device that switches between two levels, or readings that "
+            "do not follow the pulses, have no response to fit; look at reading against pulse"
+        )
 
 
 def _laws() -> list[str]:
@@ -231,6 +258,14 @@ def warnings(fitted: Fitted) -> list[str]:
         found.append("the error of states cannot be told: the likelihood has no clear maximum")
     elif best.step_error >= _UNSURE:
         found.append(f"the error of states is {best.step_error:.0%} of them")
+    every = np.concatenate([train.readings for train in fitted.trains])
+    for name, share in (("w_min", 0.02), ("w_max", 0.98)):  # without outliers
+        bound, reached = getattr(best.device, name), float(np.quantile(every, share))
+        if abs(bound) > _BEYOND * abs(reached):
+            found.append(
+                f"{name} {bound:.3g} lies far beyond what was read ({reached:.3g}): there the steps "
+                "are the law's guess"
+            )
     middle = [q(0.0, best.device.p) for q in (best.device.q_up, best.device.q_down)]
     if max(abs(q - 1) for q in middle) > _OFF:
         found.append(

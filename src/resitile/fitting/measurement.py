@@ -19,9 +19,11 @@ _UP = ("up", "+", "1", "+1", "1.0", "set", "potentiation", "ltp")
 _DOWN = ("down", "-", "-1", "-1.0", "reset", "depression", "ltd")
 _LEAST = 3  # steps in either direction, fewer show no response
 _WAYS = (True, False)  # up, down
+_READ = 0.25  # of the highest pulse of its direction: a lower one is taken for a read
 _SURE = 3.0  # standard errors from which on a mean step has the wrong sign
 _NEEDED = (
-    "a column conductance and a column direction (up or down: the pulse before the reading), or "
+    "a column conductance and a column direction (up or down: the pulse before the reading) or "
+    "voltage (its sign is the direction), or "
     "two columns up and down with the readings of a train each"
 )
 
@@ -63,7 +65,8 @@ def read_trains(path: str | Path) -> list[Train]:
     latter two, numbers may have decimal commas.
 
     Raises:
-        DataError: if the file cannot be read, lacks a column, or has too few steps; names the line.
+        DataError: if the file cannot be read, lacks a column, has too few steps, or has reads among
+            its pulses; names the line.
     """
     path = Path(path)
     try:
@@ -189,6 +192,8 @@ class _Reader:
     ) -> list[Train]:
         """A train for every device and cycle."""
         groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
+        if direction in _SIGNED:
+            self._check_heights(table, direction)
         for row in table:
             readings, ups = groups.setdefault(_group(row), ([], []))
             if readings:
@@ -199,6 +204,24 @@ class _Reader:
             for (device, _), (readings, ups) in groups.items()
             if ups
         ]
+
+    def _check_heights(self, table: Sequence[Mapping[str, str]], column: str) -> None:
+        """Refuse pulses far below the others of their direction: those are reads."""
+        highest = {True: 0.0, False: 0.0}
+        found = []
+        for row in table:
+            word = row.get(column, "").strip().lower()
+            if _is_number(word) or word not in ("", *_UP, *_DOWN):
+                if value := self._number(row, column):  # 0 is no pulse: the first reading
+                    found.append((row, value))
+                    highest[value > 0] = max(highest[value > 0], abs(value))
+        for row, value in found:
+            if abs(value) < _READ * highest[value > 0]:
+                raise DataError(
+                    f"{self.path}, line {row['']}: a pulse of {column} {value:g} beside "
+                    f"{math.copysign(highest[value > 0], value):g} looks like a read; leave such "
+                    "rows out, or, if it does program, name directions in a column direction"
+                )
 
     def _number(self, row: Mapping[str, str], column: str) -> float:
         text = row.get(column, "").strip()
@@ -227,6 +250,10 @@ class _Reader:
                 "column voltage"
             )
         return word in _UP
+
+
+def _is_number(text: str) -> bool:
+    return text.lstrip("+-").replace(".", "", 1).isdigit()
 
 
 def _group(row: Mapping[str, str]) -> tuple[str, str]:

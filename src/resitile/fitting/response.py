@@ -13,7 +13,8 @@ from resitile.kernels.likelihood import likelihoods
 
 _STARTS = [(0.2, 0.005), (0.3, 0.05)]  # cycle-to-cycle and read noise
 _LOUD = (1.0, 0.05)  # the same, for the first look at a law: no reading is an outlier then
-_STEP, _CYCLE, _READ = (1e-5, 2.0), (1e-3, 5.0), (5e-4, 0.5)  # where they are looked for
+MOST_CYCLE = 5.0
+_STEP, _CYCLE, _READ = (1e-5, 2.0), (1e-3, MOST_CYCLE), (5e-4, 0.5)  # where they are looked for
 _REACH = (-0.2, 1.0)  # of bounds beyond what was read, as a share; above 0 where steps vanish there
 _LEAST_BOUND = 0.05  # on either side of w = 0
 _OUTLIERS = 0.003  # expected share of readings that mean nothing
