@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from resitile.errors import ConfigError, ResitileError, did_you_mean
 
 
@@ -129,6 +131,17 @@ def declared(cls: type) -> list[str]:
         for name, kind in inspect.get_annotations(cls).items()
         if "ClassVar" not in str(kind) and "KW_ONLY" not in str(kind)
     ]
+
+
+def unbox(instance: Any) -> None:
+    """Put Python's numbers in the place of numpy's among the fields of a frozen dataclass.
+
+    They are told, compared and saved in the same words then.
+    """
+    for field in dataclasses.fields(instance):
+        value = getattr(instance, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(instance, field.name, value.item())
 
 
 def make_dataclass(

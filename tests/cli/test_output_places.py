@@ -1,7 +1,10 @@
 """Places that cannot be written: one line that says so, before anything is computed."""
 
+import json
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -21,6 +24,9 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.toml").write_text(DIGITAL)
     (tmp_path / "taken").write_text("treasure")
+    (tmp_path / "shut").mkdir()
+    access = os.access  # root may write everywhere
+    monkeypatch.setattr(os, "access", lambda p, m: Path(p).name != "shut" and access(p, m))
     folder = tmp_path / "runs" / "old"
     folder.mkdir(parents=True)
     (folder / "config.toml").write_text('name = "old"\n[algorithm]\nname = "digital"\n')
@@ -39,6 +45,11 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("report runs/old runs/../runs/old", "is named twice"),
         ("plan --states 4 -o taken/x.toml", "cannot make the folder taken: "),
         ("device plot --states 4 -o taken/x.svg", "cannot make the folder taken: "),
+        (
+            "plan --states 4 --steps-per-epoch 9 -o shut/x.toml",
+            "shut is not writable; name another",
+        ),
+        ("device plot --states 4 -o shut/x.svg", "shut is not writable; name another place"),
         ("train tiny.toml --runs-dir taken/x", "taken is no folder; name another place"),
         ("train tiny.toml --runs-dir " + 300 * "a", "cannot look into"),
         ("compare tiny.toml --out taken", "cannot make the folder taken: "),
@@ -59,7 +70,12 @@ def test_a_place_that_cannot_be_is_one_line(
     assert message in lines[0]
     assert "--resume" not in err
     assert Path("taken").read_text() == "treasure"
-    assert sorted(path.name for path in Path.cwd().iterdir()) == ["runs", "taken", "tiny.toml"]
+    assert sorted(path.name for path in Path.cwd().iterdir()) == [
+        "runs",
+        "shut",
+        "taken",
+        "tiny.toml",
+    ]
 
 
 @pytest.mark.parametrize("command", ["theory --quick", "tune tiny.toml"])
@@ -100,3 +116,28 @@ def test_a_full_disk_behind_stdout_is_one_line(more: list[str]) -> None:
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: cannot write to the standard output: No space left")
+
+
+def test_a_picture_that_fails_while_it_is_written_is_one_line(
+    run: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table of a plan is out before: it may have taken hours."""
+    from matplotlib.figure import Figure
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Figure, "savefig", full)
+    with pytest.raises(SystemExit) as left:
+        main(["plan", "--states", "4", "--steps-per-epoch", "9", "-o", "here.toml"])
+    out, err = capfd.readouterr()
+    assert left.value.code == 2
+    assert "MT-RL, 6 tiles" in out
+    assert err.splitlines()[-1].startswith("error: cannot write the picture here.svg: No space")
+
+
+def test_json_has_no_infinity(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with suppress(SystemExit):
+        main(["plan", "--states", "4", "--steps-per-epoch", "9", "--json", "-o", "here.toml"])
+    found = json.loads(capfd.readouterr().out, parse_constant=pytest.fail)
+    assert any(choice["most"] is None for choice in found["choices"])

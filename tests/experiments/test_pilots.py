@@ -273,6 +273,25 @@ def test_runs_of_other_code_are_others(monkeypatch: pytest.MonkeyPatch) -> None:
     assert question.run(question.digital).name not in (name, other)
 
 
+def test_normalisations_train_at_the_rate_of_digital_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "norm_net.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Sequential):\n"
+        "    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(784, 10), nn.BatchNorm1d(10))\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    data = {"name": "fashion-mnist-10k", "batch_size": 32}
+    for model, rate in (("lenet5", None), ("norm_net:Net", 0.2)):
+        question = Question({"name": "soft_bounds"}, data, model, 1)
+        mixed = question.choice("mixed_precision")
+        assert question.run(mixed).optimizer.digital_lr == rate
+        assert question.run(mixed.at_rate(0.5)).optimizer.digital_lr == rate
+        assert question.run(question.digital).optimizer.digital_lr is None
+
+
 def test_what_guessing_reaches() -> None:
     question = Question({"name": "soft_bounds"}, {"name": "fashion-mnist-10k", "batch_size": 16},
                         "lenet5", 1)  # fmt: skip

@@ -5,12 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from resitile.errors import ConfigError
 from resitile.experiments import toml
 from resitile.experiments.config import Config, load, parse
+from resitile.experiments.task import build, load_task
 
 MakeConfig = Callable[..., Config]
 
@@ -72,7 +74,8 @@ def test_threads_of_the_environment_have_a_bound_too(monkeypatch: pytest.MonkeyP
 
 
 def test_settings_that_a_digital_run_would_ignore_are_refused(make_config: MakeConfig) -> None:
-    for setting in ("algorithm.tiles=3", "convert.scale=1.0", "warm_start.stage=1"):
+    ignored = "algorithm.tiles=3", "convert.scale=1.0", "warm_start.stage=1"
+    for setting in (*ignored, "optimizer.digital_lr=0.1"):
         with pytest.raises(ConfigError, match="digital"):
             make_config(setting, digital=True)
 
@@ -115,6 +118,34 @@ def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     broken.write_text("[data\n")
     with pytest.raises(ConfigError, match=r"broken\.toml is not valid TOML"):
         load(broken)
+
+
+def test_a_file_as_windows_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b'\xef\xbb\xbfname = "x"\r\n[algorithm]\r\nname = "digital"\r\n')
+    assert load(path).name == "x"
+
+
+def test_digital_parameters_may_have_a_rate_of_their_own(make_config: MakeConfig) -> None:
+    base, config = make_config(), make_config("optimizer.digital_lr=0.01", "optimizer.lr=0.2")
+    assert "digital_lr" not in base.toml()
+    task = load_task(config)
+    analog, digital = build(config, task).optimizer.param_groups
+    assert (analog["lr"], digital["lr"]) == (0.2, 0.01)
+    assert {type(p).__name__ for p in analog["params"]} == {"AnalogWeight"}
+    assert {type(p).__name__ for p in digital["params"]} == {"Parameter"}
+    (together,) = build(base, task).optimizer.param_groups
+    assert len(together["params"]) == len(analog["params"]) + len(digital["params"])
+    still = make_config("optimizer.digital_lr=0.0", "optimizer.lr=0.2")
+    learner = build(still, task)
+    before = {n: p.detach().clone() for n, p in learner.model.named_parameters()}
+    images, labels = task.train.images[:8], task.train.labels[:8]
+    for _ in range(5):
+        learner.loss(learner.model(images), labels).backward()
+        learner.optimizer.step()
+        learner.optimizer.zero_grad()
+    for name, parameter in learner.model.named_parameters():
+        assert torch.equal(before[name], parameter) == name.endswith("bias"), name
 
 
 def test_the_resolved_file_gives_the_same_run(make_config: MakeConfig, tmp_path: Path) -> None:

@@ -206,6 +206,20 @@ class TestRefusals:
         with pytest.raises(ConfigError, match=r"gamma_up must lie in \[0, 1\]"):
             rt.devices.LinearStep(gamma_up=gamma)
 
+    def test_numbers_of_numpy_are_numbers(self):
+        plain = rt.devices.SoftBounds(states=4, w_max=0.5)
+        for kind in (np.float32, np.float64):
+            device = rt.devices.SoftBounds(states=np.int64(4), w_max=kind(0.5))
+            assert (device, repr(device), hash(device)) == (plain, repr(plain), hash(plain))
+        rule = rt.algorithms.ResidualLearning(plain, tiles=np.int64(3), gamma=np.float32(0.5))
+        assert repr(rule) == repr(rt.algorithms.ResidualLearning(plain, tiles=3))
+
+    def test_a_law_that_moves_nothing(self):
+        still = {"q_up": staticmethod(lambda w, p: 0.0), "q_down": staticmethod(lambda w, p: 1.0)}
+        law = type("Still", (rt.Device,), still, name="still_of_test_devices")
+        with pytest.raises(ConfigError, match="q_up of the law Still answers 0 everywhere"):
+            law()
+
     def test_laws_are_final_and_complete(self):
         with pytest.raises(ConfigError, match="laws are final"):
             type("Sub", (rt.devices.SoftBounds,), {}, name="sub")

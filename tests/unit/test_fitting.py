@@ -259,7 +259,7 @@ class TestFits:
     def test_readings_without_a_response_are_refused(self):
         ups = np.tile(np.repeat([True, False], 40), 4)
         two_levels = np.concatenate([[2.0], np.where(ups, 50.0, 2.0)])
-        with pytest.raises(DataError, match="no law explains.*readings would be outliers"):
+        with pytest.raises(DataError, match=r"no law explains.*readings would be outliers"):
             fit([Train("", two_levels, ups)])
         noise = np.random.default_rng(1).normal(5, 1, ups.size + 1)
         with pytest.raises(DataError, match="no law explains"):

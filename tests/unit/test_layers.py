@@ -350,6 +350,13 @@ class TestConvert:
         rt.to_digital(model)
         assert torch.equal(state, torch.random.get_rng_state())
 
+    @pytest.mark.parametrize("given", [[0], 0, [None]])
+    def test_patterns_are_texts(self, given):
+        with pytest.raises(ConfigError, match=r"patterns of layers' names.*got"):
+            rt.convert(net(), FOUR, exclude=given)
+        with pytest.raises(ConfigError, match="wear must be true or false, got 'yes'"):
+            rt.convert(net(), FOUR, wear="yes")
+
     def test_include_and_exclude(self):
         assert list(rt.nn.analog_layers(rt.convert(net(), FOUR, include="[35]"))) == ["3", "5"]
         assert list(rt.nn.analog_layers(rt.convert(net(), FOUR, exclude=["0", "5"]))) == ["3"]

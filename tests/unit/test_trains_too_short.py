@@ -98,8 +98,15 @@ class TestWrites:
         step(layer, 0.001)
         assert np.allclose(layer.tiles[0], 0.05, atol=0.012)
 
-    def test_mixed_precision_asks_for_no_more_than_a_train_holds(self):
-        step(layer_of(rt.algorithms.MixedPrecision(FINE)), 0.1)  # ten images: 500 pulses
+    def test_what_mixed_precision_cannot_send_is_told_and_waits(self):
+        layer = layer_of(rt.algorithms.MixedPrecision(FINE))
+        said = r"^up to 100% of the changes due in the digital store .* wait .* tile 0 .*0\.062"
+        with pytest.warns(UserWarning, match=said):
+            step(layer, 0.1)  # ten images: 500 pulses
+        assert np.allclose(layer.state["chi"] + layer.tiles[0], -1.0, atol=0.01)
+
+    def test_what_mixed_precision_can_send_is_not(self):
+        step(layer_of(rt.algorithms.MixedPrecision(FINE)), 0.006)
 
     def test_rows_of_a_whole_matrix(self):
         composite = layer_of().composite()

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, dataclass_transform
 
 import numpy as np
 
-from resitile._registry import Registry, check_call, is_own, make_dataclass
+from resitile._registry import Registry, check_call, is_own, make_dataclass, unbox
 from resitile.algorithms.auto_schedule import forgets, spread_of
 from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.devices import Device
@@ -61,6 +61,7 @@ class Algorithm:
         _REGISTRY.add(name, cls)
 
     def __post_init__(self) -> None:
+        unbox(self)
         if not isinstance(self.device, Device):
             devices = tuple(self.device) if isinstance(self.device, Sequence) else (self.device,)
             for device in devices:

@@ -22,6 +22,8 @@ def doctor(as_json: Json = False) -> None:
         say(f"{'threads':<16} torch {found['torch_threads']}, engine {found['engine_threads']}")
         state = "writable" if found["cache"]["writable"] else "NOT writable"
         say(f"{'kernel cache':<16} {found['cache']['path']} ({state})")
+        if found["cache"]["ignored"]:
+            say(f"{'':<16} NUMBA_CACHE_DIR={found['cache']['ignored']} cannot be written: not used")
         if not found["cache"]["writable"]:
             say(f"{'':<16} kernels compile anew in every process; set NUMBA_CACHE_DIR to a folder")
         for test in found["self_test"]:
@@ -49,6 +51,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _cache() -> dict[str, Any]:
+    import os
     import tempfile
     from pathlib import Path
 
@@ -64,7 +67,9 @@ def _cache() -> dict[str, Any]:
             writable = True
     except OSError:
         writable = False
-    return {"path": str(path), "writable": writable}
+    wanted = os.environ.get("NUMBA_CACHE_DIR")
+    ignored = wanted if wanted and Path(wanted).resolve() not in path.resolve().parents else None
+    return {"path": str(path), "writable": writable, "ignored": ignored}
 
 
 def _self_test() -> list[dict[str, Any]]:

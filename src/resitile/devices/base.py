@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from resitile._registry import Registry, declared, make_dataclass
+from resitile._registry import Registry, declared, make_dataclass, unbox
 from resitile.devices.checks import check_functions, check_names, check_numbers, check_spread
 from resitile.devices.law_code import check_answers, code_id
 from resitile.errors import ConfigError, did_you_mean, refuse_unknown
@@ -98,6 +98,7 @@ class Device:
     def __post_init__(self) -> None:
         if type(self) is Device:
             raise ConfigError("Device is abstract: use a law such as SoftBounds")
+        unbox(self)
         check_numbers(self)
         if self.cycle_noise not in ("multiplicative", "additive"):
             raise ConfigError(

@@ -20,10 +20,11 @@ def check_answers(device: Any) -> None:
     """Try the nominal device's answers between its bounds.
 
     Raises:
-        ConfigError: if `q_up` or `q_down` fails, or is below 0 or not finite.
+        ConfigError: if `q_up` or `q_down` fails, is below 0 or not finite, or 0 everywhere.
     """
     law, p = type(device), device.p
     for name in ("q_up", "q_down"):
+        largest = 0.0
         for k in range(_POINTS):
             w = p[0] + (p[1] - p[0]) * k / (_POINTS - 1)
             place = f"{name}(w, p) of the law {law.__qualname__} at w = {w:g} with p = {p}"
@@ -36,6 +37,12 @@ def check_answers(device: Any) -> None:
                     f"{place} is {answer:g}; between the bounds an answer must be a number of at "
                     "least 0: the size of the step as a share of dw_min, in either direction"
                 )
+            largest = max(largest, answer)
+        if largest == 0:
+            raise ConfigError(
+                f"{name} of the law {law.__qualname__} answers 0 everywhere between the bounds, so "
+                "that no pulse moves a device; it is the size of a step as a share of dw_min"
+            )
 
 
 def code_id(name: str, fields: Iterable[str], functions: Iterable[Callable[..., float]]) -> str:

@@ -78,6 +78,10 @@ class Config(tables.Table):
             if self.algorithm.fields:
                 keys = ", ".join(self.algorithm.fields)
                 raise ConfigError(f'algorithm "digital" has no settings, got {keys}; remove them')
+            if self.optimizer.digital_lr is not None:
+                raise ConfigError(
+                    'algorithm "digital" has digital parameters only: give lr, remove digital_lr'
+                )
             return None
         path, known = self.algorithm.path, [DIGITAL, *algorithms.names()]
         if ":" not in path and path not in known:

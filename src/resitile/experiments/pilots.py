@@ -87,6 +87,16 @@ class Question:
         return dataclasses.replace(_DIGITAL, lr=_DIGITAL.lr * min(max(self.batch / 16, 1.0), 4.0))
 
     @cached_property
+    def normalises(self) -> bool:
+        """Whether the network has digital parameters beside biases, as BatchNorm's are.
+
+        The rate of the tiles, which may be ten times that of digital training, is none for them.
+        """
+        crossbars = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+        others = (m for m in self.network.modules() if not isinstance(m, crossbars))
+        return any(True for module in others for _ in module.parameters(recurse=False))
+
+    @cached_property
     def guessing(self) -> float:
         """What naming the most frequent class reaches on the validation images, and an error more.
 
@@ -134,6 +144,8 @@ class Question:
         }  # fmt: skip
         if choice.method != _DIGITAL.method:
             content["device"] = self.device
+            if self.normalises:
+                content["optimizer"]["digital_lr"] = self.digital.lr
         if self.threads is not None:
             content["train"]["threads"] = self.threads
         made = configs.parse(content)

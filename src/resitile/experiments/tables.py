@@ -155,7 +155,14 @@ class Convert(Table):
 class Optimizer(Table):
     """`[optimizer]`: the learning rate, multiplied by `decay` every `decay_every` epochs."""
 
-    lr: float = Field(0.05, ge=0, description="learning rate; 0 sends no pulses")
+    lr: float = Field(0.05, ge=0, le=1e30, description="learning rate; 0 sends no pulses")
+    digital_lr: float | None = Field(
+        None,
+        ge=0,
+        le=1e30,
+        description="that of digital parameters: biases, normalisations, learnt output scales, "
+        "layers left digital; absent means lr",
+    )
     momentum: float = Field(0.0, ge=0, lt=1, description="of digital parameters; tiles have none")
     decay: float = Field(
         1.0, gt=0, description="what the learning rate is multiplied by; other than 1 with the next"

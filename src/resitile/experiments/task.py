@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.experiments.config import Config
 from resitile.models.base import own_file
+from resitile.nn import AnalogWeight
 
 _EVAL_BATCH = 500
 _NORMAL = 1e-4  # log-probabilities: exponentials that add up to 1 up to rounding
@@ -145,7 +147,7 @@ def build(config: Config, task: Task) -> Learner:
         if config.warm_start is not None:
             warm = resitile.WarmStart(model, **config.warm_start.model_dump())
     optimizer = optimizer_type(
-        model.parameters(),
+        _parameters(model, config.optimizer.digital_lr),
         lr=config.optimizer.lr,
         momentum=config.optimizer.momentum,  # type: ignore[call-arg]
     )
@@ -154,6 +156,20 @@ def build(config: Config, task: Task) -> Learner:
         scheduler = StepLR(optimizer, config.optimizer.decay_every, config.optimizer.decay)
     fingerprint = "Digital()" if rule is None else repr(rule)
     return Learner(model, optimizer, scheduler, warm, fingerprint, loss)
+
+
+def _parameters(model: nn.Module, digital_lr: float | None) -> Any:
+    """The parameters, or groups of them where digital ones have a rate of their own."""
+    if digital_lr is None:
+        return model.parameters()
+    analog = [p for p in model.parameters() if isinstance(p, AnalogWeight)]
+    digital = [p for p in model.parameters() if not isinstance(p, AnalogWeight)]
+    if not digital:
+        raise ConfigError(
+            f"digital_lr={digital_lr} has no use: every parameter of the network is analog; "
+            "leave it out"
+        )
+    return [{"params": analog}, {"params": digital, "lr": digital_lr}]
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 # hashes leave the defaults out
 YOUNGER = {
     "convert.wear": False,
+    "optimizer.digital_lr": None,
     "algorithm.gradient_tiles": 1,
     "algorithm.chop": 0,
     "algorithm.blocks": 1,

@@ -263,8 +263,8 @@ def warnings(fitted: Fitted) -> list[str]:
         bound, reached = getattr(best.device, name), float(np.quantile(every, share))
         if abs(bound) > _BEYOND * abs(reached):
             found.append(
-                f"{name} {bound:.3g} lies far beyond what was read ({reached:.3g}): there the steps "
-                "are the law's guess"
+                f"{name} {bound:.3g} lies far beyond what was read ({reached:.3g}): there the "
+                "steps are the law's guess"
             )
     middle = [q(0.0, best.device.p) for q in (best.device.q_up, best.device.q_down)]
     if max(abs(q - 1) for q in middle) > _OFF:

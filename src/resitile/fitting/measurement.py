@@ -211,10 +211,11 @@ class _Reader:
         found = []
         for row in table:
             word = row.get(column, "").strip().lower()
-            if _is_number(word) or word not in ("", *_UP, *_DOWN):
-                if value := self._number(row, column):  # 0 is no pulse: the first reading
-                    found.append((row, value))
-                    highest[value > 0] = max(highest[value > 0], abs(value))
+            if word in ("", *_UP, *_DOWN) and not _is_number(word):
+                continue
+            if value := self._number(row, column):  # 0 is no pulse: the first reading
+                found.append((row, value))
+                highest[value > 0] = max(highest[value > 0], abs(value))
         for row, value in found:
             if abs(value) < _READ * highest[value > 0]:
                 raise DataError(

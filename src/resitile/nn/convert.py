@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn.parameter import is_lazy
 
 from resitile.algorithms import Algorithm
+from resitile.algorithms.base import check_flag
 from resitile.errors import ConfigError
 from resitile.kernels.keys import stream
 from resitile.nn.analog import AnalogModule, analog_layers
@@ -77,6 +78,7 @@ def convert(
     check_seed(seed)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"convert takes a torch module, got {model!r}")
+    check_flag("wear", wear)
     chosen = _choose(model, _patterns(include, ["*"]), _patterns(exclude, []), include, exclude)
     check_layers(model, chosen, _PAIRS)
     check_references(model, chosen, "convert")
@@ -125,7 +127,14 @@ def _replace(model: nn.Module, new: dict[int, nn.Module]) -> None:
 def _patterns(given: str | Iterable[str] | None, default: list[str]) -> list[str]:
     if given is None:
         return default
-    return [given] if isinstance(given, str) else list(given)
+    found = [given] if isinstance(given, str) or not isinstance(given, Iterable) else list(given)
+    for pattern in found:
+        if not isinstance(pattern, str):
+            raise ConfigError(
+                'include and exclude take patterns of layers\' names, such as "fc*" or '
+                f'["conv1", "fc2"], got {pattern!r}'
+            )
+    return found
 
 
 def _choose(

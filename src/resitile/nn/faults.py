@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 _WRAPPERS = ("resitile", "torch")  # optimizers and schedulers wrap each other's step
 _CUT = 0.1  # of a mini-batch's vectors, above which trains that are too short are worth a word
 
-_SENDERS = {  # by kind of update: of what a share was cut, and what would help
+_SENDERS = {  # by kind of update: of what a share was cut, what became of it, and what would help
     "gradients": (
-        "a mini-batch's vectors", "what sets them (the learning rate, or the algorithm's own step)"
+        "a mini-batch's vectors", "were cut to that",
+        "what sets them (the learning rate, or the algorithm's own step)",
     ),
     "writes": (
-        "the columns or rows that the algorithm wrote at once",
+        "the columns or rows that the algorithm wrote at once", "were cut to that",
         "the algorithm's step of transfers",
     ),
+    "stored": ("the changes due in the digital store", "wait there for their turn",
+               "the learning rate"),
 }  # fmt: skip
 
 
@@ -95,10 +98,10 @@ def warn_cut(layers: Iterable["AnalogModule"]) -> None:
                 where = f"tile {n} of a layer of {d_out} x {d_in} (more than {most:.3g})"
                 found.setdefault(kind, []).append((share, where))
     for kind, places in found.items():
-        whose, remedy = _SENDERS[kind]
+        whose, fate, remedy = _SENDERS[kind]
         warnings.warn(
             f"up to {max(places)[0]:.0%} of {whose} asked a device for a larger change than a "
-            f"train of pulses makes, and were cut to that: {'; '.join(p for _, p in places)}. "
+            f"train of pulses makes, and {fate}: {'; '.join(p for _, p in places)}. "
             f"Steps are shorter than wanted. Lower {remedy}, or use devices with larger steps",
             stacklevel=_outside(),
         )

@@ -245,7 +245,10 @@ def _layer_of(weight: AnalogWeight) -> AnalogModule:
 
 
 def _check_lr(lr: float | Tensor) -> None:
-    value = float(lr)
+    try:
+        value = float(lr)
+    except (TypeError, ValueError):
+        raise ConfigError(f"the learning rate must be a number of at least 0, got {lr!r}") from None
     if not 0 <= value < math.inf:
         raise ConfigError(f"the learning rate must be a number of at least 0, got {value}")
 

@@ -88,7 +88,10 @@ class WarmStart:
 
     def step(self, loss: float) -> None:
         """Report the loss of an epoch; may switch to the next stage."""
-        value = float(getattr(loss, "detach", lambda: loss)())  # a tensor of one number, too
+        try:
+            value = float(getattr(loss, "detach", lambda: loss)())  # a tensor of one number, too
+        except (TypeError, ValueError, RuntimeError):
+            raise ConfigError(f"the loss must be a number, got {loss!r}") from None
         if not math.isfinite(value):
             raise ConfigError(f"the loss must be finite, got {value}")
         if self.finished:

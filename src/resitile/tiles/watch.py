@@ -20,7 +20,8 @@ class Watch:
     """Looks at the 1st, 2nd, 4th, 8th, ... call of each kind on each tile.
 
     Attributes:
-        cut: by kind of update ("gradients", "writes") and tile; without those that nothing cut.
+        cut: by kind of update ("gradients", "writes", "stored": what a digital store holds back)
+            and tile; without those that nothing cut.
     """
 
     def __init__(self) -> None:
