@@ -169,9 +169,9 @@ def _fit(
     if not candidates:
         raise DataError(f"no law fits the measurement. {'; '.join(dict.fromkeys(reasons))}")
     scaled = [replace(t, readings=(t.readings - middle) / unit) for t in trains]
-    found = Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled)
-    _check(found)
-    return found
+    fitted_to = Fitted(sorted(candidates, key=lambda c: c.bic), middle, unit, scaled)
+    _check(fitted_to)
+    return fitted_to
 
 
 def _check(found: Fitted) -> None:

@@ -217,7 +217,7 @@ class AnalogModule(nn.Module):
         if not 0 < scale < math.inf:
             raise UpdateError(
                 f"a learnt output scale became {scale:g}; it must stay above 0: give it a "
-                "smaller learning rate, or fix it"
+                "smaller learning rate (of a run: optimizer.digital_lr), or fix it"
             )
         if scale != composite.scale:
             self.tape.scale = scale
