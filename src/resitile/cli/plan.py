@@ -35,7 +35,7 @@ def plan(
         float | None, typer.Option(help="Soft-bounds devices of so many states, instead.")
     ] = None,
     model: Annotated[str, typer.Option(help="A network, or module:Class.")] = "lenet5",
-    data: Annotated[str, typer.Option(help="Data set of the written run.")] = "fashion-mnist-10k",
+    data: Annotated[str, typer.Option(help="Data set, or module:function.")] = "fashion-mnist-10k",
     batch: Annotated[int, typer.Option(min=1, help="Images of a mini-batch.")] = 16,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs of the written run.")] = 10,
     steps_per_epoch: Annotated[

@@ -131,7 +131,7 @@ class Config(tables.Table):
 
     @property
     def hash(self) -> str:
-        """sha256 of what decides the result: all but name, label, data.dir and train.threads."""
+        """sha256 of what decides the result: see `without_cosmetic`."""
         return _hash(self.flat())
 
     @property
@@ -210,11 +210,17 @@ def check_name(name: object, source: str) -> str:
 
 
 def without_cosmetic(flat: dict[str, Any]) -> dict[str, Any]:
-    """Those of the settings by dotted key that decide the result."""
+    """Those of the settings by dotted key that decide the result.
+
+    Of data of one's own the folder is one: other files may lie there. Those of the package are
+    known by their digests.
+    """
+    own = ":" in str(flat.get("data.name"))
     return {
         k: v
         for k, v in flat.items()
-        if k not in _COSMETIC and (k not in YOUNGER or v != YOUNGER[k])
+        if (k not in _COSMETIC or (own and k == "data.dir"))
+        and (k not in YOUNGER or v != YOUNGER[k])
     }
 
 

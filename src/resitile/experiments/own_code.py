@@ -16,7 +16,7 @@ from resitile.experiments.records import RunFolder
 def digests(config: Config) -> dict[str, str]:
     """sha256 of the source file of every `module:Class` that the configuration names."""
     names = [device.name for device in config.devices]
-    names += [config.algorithm.path, config.model.name]
+    names += [config.algorithm.path, config.model.name, config.data.name]
     found = {}
     for name in names:
         if ":" in name:

@@ -30,7 +30,11 @@ class Table(BaseModel):
 class Data(Table):
     """`[data]`: the images, what is held back of them, and the mini-batch."""
 
-    name: str = Field("fashion-mnist-10k", description="a data set of `resitile.data`")
+    name: str = Field(
+        "fashion-mnist-10k",
+        description="a data set of `resitile.data`, or `module:function` of your own, which is "
+        "called with `dir` and returns a `resitile.data.Dataset`",
+    )
     dir: str | None = Field(
         None,
         description="folder with its original files; absent means RESITILE_DATA, or a download",
@@ -64,8 +68,8 @@ class Model(Table):
     name: str = Field(
         "lenet5",
         description="one of `resitile.models`, or `module:Class` of your own: made without "
-        "arguments, takes images (batch, 1, height, width) in [0, 1], returns a score for every "
-        "class, log-probabilities or not",
+        "arguments, takes images (batch, channels, height, width) in [0, 1], returns a score for "
+        "every class, log-probabilities or not",
     )
 
 

@@ -28,7 +28,7 @@ Loss = Callable[..., Tensor]  # as torch.nn.functional's: (scores, labels, reduc
 
 @dataclass(frozen=True)
 class Part:
-    """Images (N, 1, height, width) in [0, 1] and their labels."""
+    """Images (N, channels, height, width) in [0, 1] and their labels."""
 
     images: Tensor
     labels: Tensor
@@ -97,7 +97,10 @@ def load_task(config: Config) -> Task:
         )
 
     def part(images: Tensor, labels: Tensor, chosen: Tensor) -> Part:
-        return Part(images[chosen].unsqueeze(1).to(torch.float32).div_(255), labels[chosen])
+        own = images[chosen] if images.dim() == 4 else images[chosen].unsqueeze(1)
+        whole = own.dtype == torch.uint8
+        own = own.to(torch.float32)
+        return Part(own.div_(255) if whole else own, labels[chosen])
 
     return Task(
         part(found.train_images, found.train_labels, train[kept]),
