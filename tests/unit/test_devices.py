@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import resitile as rt
+from resitile.devices.base import _REGISTRY
 from resitile.errors import ConfigError
 from resitile.tiles import PulseTrain, Tile
 
@@ -214,7 +215,8 @@ class TestRefusals:
         rule = rt.algorithms.ResidualLearning(plain, tiles=np.int64(3), gamma=np.float32(0.5))
         assert repr(rule) == repr(rt.algorithms.ResidualLearning(plain, tiles=3))
 
-    def test_a_law_that_moves_nothing(self):
+    def test_a_law_that_moves_nothing(self, monkeypatch):
+        monkeypatch.setattr(_REGISTRY, "_classes", dict(_REGISTRY._classes))  # it is not to stay
         still = {"q_up": staticmethod(lambda w, p: 0.0), "q_down": staticmethod(lambda w, p: 1.0)}
         law = type("Still", (rt.Device,), still, name="still_of_test_devices")
         with pytest.raises(ConfigError, match="q_up of the law Still answers 0 everywhere"):
