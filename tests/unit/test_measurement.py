@@ -69,6 +69,16 @@ class TestFiles:
         assert train.readings.tolist() == [1.5, 2.5, 3, 2.25, 2, 3, 2]
         assert train.ups.tolist() == [True, True, False, False, True, False]
 
+    @pytest.mark.parametrize("names", ["Vpulse,G_uS", "V,conductance_nS", "voltage_V,I_A"])
+    def test_units_behind_names_and_gaps(self, tmp_path, names):
+        path = tmp_path / "a.csv"
+        path.write_text(f"{names}\n0,1\n1,2\n1,3\n1,\n1,5\n-1,4\n-1,3\n-1,2\n1,3\n")
+        one, two = read_trains(path)
+        assert (one.readings.tolist(), one.ups.tolist()) == ([1, 2, 3], [True, True])
+        assert two.readings.tolist() == [5, 4, 3, 2, 3]  # no step over the row that was not read
+        assert two.ups.tolist() == [False, False, False, True]
+        assert one.quantity == names.split(",")[1]
+
     def test_two_columns_of_several_devices_and_cycles(self, tmp_path):
         path = tmp_path / "a.csv"
         rows = [f"{d},{c},{k},{9 - k}" for d in "xy" for c in (1, 2) for k in range(4)]
@@ -102,7 +112,7 @@ class TestFiles:
                 "needs a column conductance and .*which must name them, has pulse, cond",
             ),
             ("g,direction\n1,\n2,left\n", r"line 3: direction must be up or down .* got 'left'"),
-            ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave rows"),
+            ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave it empty"),
             ("g,direction\n1,\nnan,up\n", r"line 3: g must be a number, got 'nan'"),
             ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
             ("up,down\n1,4\n2,3\n3,2\n,1\n", r"has 2 pulses up .* at least 3"),

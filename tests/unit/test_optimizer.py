@@ -321,6 +321,21 @@ class TestRefusals:
         train(model, optimizer, X[:2])
         assert model[1].pulses.sum() > 0
 
+    def test_an_owner_that_never_steps_is_told(self, monkeypatch):
+        monkeypatch.setattr("resitile.nn.tape._MANY", 3)
+        model = network()
+        owner = sgd(model)
+        other = torch.optim.Adam(model.parameters())
+        for x in X[:2]:
+            other.zero_grad()
+            backward(model, x)
+            other.step()
+        with pytest.warns(UserWarning, match="3 mini-batches wait for a step") as told:
+            backward(model, X[2])
+        backward(model, X[3])  # once is enough
+        assert len(told) == len(rt.nn.analog_layers(model))
+        owner.step()  # they were recorded, and are sent
+
     def test_an_optimizer_that_was_copied_alone(self):
         model = network()
         alone = copy.deepcopy(sgd(model))
@@ -546,6 +561,20 @@ class TestSavedStates:
         assert not same(twin, trained)
         train(trained, sgd(trained), X[6:10])
         assert same(twin, trained)
+
+    @pytest.mark.parametrize("first", [0, 1])
+    @pytest.mark.parametrize("how", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+    def test_a_model_is_copied_with_its_optimizer(self, how, first):
+        model = network()
+        pair = model, torch.optim.lr_scheduler.StepLR(sgd(model), 1).optimizer
+        train(*pair, X[:3])
+        twin = how(pair if first == 0 else pair[::-1])
+        twin = twin if first == 0 else twin[::-1]
+        train(*twin, X[3:6])
+        assert not same(twin[0], model)
+        train(*pair, X[3:6])
+        assert same(twin[0], model)
+        assert {type(p) for p in model.parameters()} == {type(p) for p in twin[0].parameters()}
 
     @pytest.mark.parametrize("scale", ["auto", "learnable"])
     def test_a_shallow_copy_takes_the_tiles_from_nobody(self, scale):

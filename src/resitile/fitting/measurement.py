@@ -3,6 +3,7 @@
 import csv
 import math
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ import numpy as np
 from resitile.errors import DataError
 
 _CONDUCTANCE = ("conductance", "g", "current", "i", "weight", "w")
-_SIGNED = ("voltage", "amplitude")  # up where it is above 0
+_SIGNED = ("voltage", "amplitude", "v", "v_pulse", "vpulse", "pulse_voltage")  # up above 0
 _DIRECTION = ("direction", "pulse_direction", *_SIGNED)
-_UNIT = re.compile(r"[\[(].*[\])]")  # behind a column's name
+# Behind a column's name, as in "g [S]", "Conductance (µS)" and "G_uS".
+_UNIT = re.compile(r"[\[(].*[\])]|_([fpnuµμmk]?[SAV]|siemens|ampere|volt)$", re.IGNORECASE)
 _UP = ("up", "+", "1", "+1", "1.0", "set", "potentiation", "ltp")
 _DOWN = ("down", "-", "-1", "-1.0", "reset", "depression", "ltd")
 _LEAST = 3  # steps in either direction, fewer show no response
@@ -57,12 +59,13 @@ def read_trains(path: str | Path) -> list[Train]:
 
     Its first line names the columns: `conductance` (or g, current, i, weight, w, the first of them
     that is there; any unit), read after a pulse, and `direction`, the pulse's (up, down, +1, -1,
-    set, reset, potentiation, depression), or `voltage`, whose sign is the direction; the first
-    reading of a device needs none. `device` and `cycle` are optional: no step is taken from one
+    set, reset, potentiation, depression), or `voltage` (or v, vpulse, amplitude), whose sign is
+    the direction; the first reading of a device needs none. A row without a reading is a gap: no
+    step is taken across it. `device` and `cycle` are optional: no step is taken from one
     device or cycle to the next. Or two columns `up` and `down`, a train each (of every device and
-    cycle), perhaps of different length. Columns of other names are not looked at, nor is a unit in
-    brackets behind a name, nor are lines that begin with #. Commas, semicolons or tabs; with the
-    latter two, numbers may have decimal commas.
+    cycle), perhaps of different length. Columns of other names are not looked at, nor is a unit
+    behind a name ("G_uS", "g [S]"), nor are lines that begin with #. Commas, semicolons or tabs;
+    with the latter two, numbers may have decimal commas.
 
     Raises:
         DataError: if the file cannot be read, lacks a column, has too few steps, or has reads among
@@ -191,17 +194,22 @@ class _Reader:
         self, table: Sequence[Mapping[str, str]], conductance: str, direction: str, quantity: str
     ) -> list[Train]:
         """A train for every device and cycle."""
-        groups: dict[tuple[str, str], tuple[list[float], list[bool]]] = {}
+        groups: dict[tuple[str, str, int], tuple[list[float], list[bool]]] = {}
+        gaps: Counter[tuple[str, str]] = Counter()
         if direction in _SIGNED:
             self._check_heights(table, direction)
         for row in table:
-            readings, ups = groups.setdefault(_group(row), ([], []))
+            group = _group(row)
+            if not row.get(conductance, "").strip():  # not read: what follows is a train of its own
+                gaps[group] += 1
+                continue
+            readings, ups = groups.setdefault((*group, gaps[group]), ([], []))
             if readings:
                 ups.append(self._is_up(row, direction))
             readings.append(self._number(row, conductance))
         return [
             Train(device, np.array(readings), np.array(ups, dtype=bool), quantity)
-            for (device, _), (readings, ups) in groups.items()
+            for (device, *_), (readings, ups) in groups.items()
             if ups
         ]
 
@@ -232,8 +240,8 @@ class _Reader:
             value = math.nan
         if not math.isfinite(value):
             raise DataError(
-                f"{self.path}, line {row['']}: {column} must be a number, got {text!r}; leave rows "
-                "without a reading out, and begin a new cycle behind them"
+                f"{self.path}, line {row['']}: {column} must be a number, got {text!r}; leave it "
+                "empty where nothing was read"
             )
         return value
 

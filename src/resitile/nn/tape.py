@@ -1,6 +1,7 @@
 """What one analog layer keeps beside its tensors: the weight that knows its layer, and the tape."""
 
 import operator
+import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from resitile.nn.analog import AnalogModule
 
 
+_MANY = 1000  # recorded mini-batches: more than people accumulate, or call a layer in one pass
+
+
 class AnalogWeight(nn.Parameter):
     """The composite weight of an analog layer: a parameter that pulses move, not gradients.
 
@@ -22,6 +26,15 @@ class AnalogWeight(nn.Parameter):
     """
 
     layer: "AnalogModule"
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # As torch's, but of this class: an optimizer pickled beside the model keeps its weights.
+        # The layer follows by itself when it is restored.
+        return _weight, (self.data, self.requires_grad)
+
+
+def _weight(data: Tensor, requires_grad: bool) -> AnalogWeight:
+    return AnalogWeight(data, requires_grad)
 
 
 class Tape:
@@ -60,11 +73,19 @@ class Tape:
             raise UpdateError(
                 "a second mini-batch (of another backward pass, or of a layer that is called "
                 "twice) reached analog weights that no optimizer owns: give model.parameters() "
-                "to resitile.AnalogSGD (torch's own optimizers cannot move "
-                "tiles; one made before convert() or unpickled beside its model has other "
-                "weights: make it anew), or freeze them with weight.requires_grad_(False)"
+                "to resitile.AnalogSGD (torch's own optimizers cannot move tiles; one made before "
+                "convert() has other weights: make it anew), or freeze them with "
+                "weight.requires_grad_(False)"
             )
         self.queue.append((at[0], x.detach(), d.detach(), x._version, d._version))
+        if len(self.queue) == _MANY:
+            warnings.warn(
+                f"{_MANY} mini-batches wait for a step() of the AnalogSGD that owns the weights of "
+                "an analog layer, and take memory. If another optimizer trains this model, its "
+                "tiles learn nothing: give all parameters to AnalogSGD; if nothing trains them, "
+                "freeze them with weight.requires_grad_(False)",
+                stacklevel=2,
+            )
 
     @property
     def owned(self) -> bool:
