@@ -483,6 +483,7 @@ class TestConvert:
         text = rt.nn.describe(rt.convert(net(), FOUR, exclude="5"))
         assert "8 x 64" in text
         assert "4 x 9" in text
+        assert text.count(repr(FOUR)) == 1  # long settings once for all layers that share them
         assert text.splitlines()[-3:] == [
             "digital parameters: 39",
             "  biases and scales of analog layers: 12 (0, 3)",

@@ -213,15 +213,21 @@ def _digital(layer: Any) -> nn.Module:
 
 
 def describe(model: nn.Module) -> str:
-    """A table of the analog layers: name, shape, tiles, device, scale; and what stayed digital."""
-    lines = [f"{'layer':<20} {'crosspoints':>14} {'tiles':>5} {'scale':>8}  algorithm"]
+    """A table of the analog layers: name, shape, tiles, scale, algorithm; and what is digital."""
     analog = analog_layers(model)
+    width = max([20, *map(len, analog)])
+    lines = [f"{'layer':<{width}} {'crosspoints':>14} {'tiles':>5} {'scale':>8}  algorithm"]
+    rules: dict[str, list[str]] = {}  # layers by settings, which are long and mostly the same
     for name, layer in analog.items():
         count, d_out, d_in = layer.tiles.shape
+        rules.setdefault(repr(layer.algorithm), []).append(name or "(model)")
         lines.append(
-            f"{name or '(model)':<20} {f'{d_out} x {d_in}':>14} {count:>5} "
-            f"{float(layer.scale.detach()):>8.4f}  {layer.algorithm!r}"
+            f"{name or '(model)':<{width}} {f'{d_out} x {d_in}':>14} {count:>5} "
+            f"{float(layer.scale.detach()):>8.4f}  {type(layer.algorithm).__name__}"
         )
+    for rule, names in rules.items():
+        whose = f" of {', '.join(names)}" if len(rules) > 1 else ""
+        lines.append(f"settings{whose}: {rule}")
     seen = {id(layer.weight) for layer in analog.values()}
     digital: dict[str, dict[str, int]] = {}  # numbers by kind and name of the module
     for name, module in model.named_modules():
