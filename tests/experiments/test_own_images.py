@@ -7,6 +7,7 @@ import torch
 
 from resitile import data
 from resitile.errors import ConfigError, DataError
+from resitile.experiments.compare import compare
 from resitile.experiments.config import Config, parse
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
@@ -121,6 +122,8 @@ def test_a_run_knows_its_images_by_folder_and_code(module: str, tmp_path: Path) 
 
     one, two = made("/one"), made("/two")
     assert one.hash != two.hash
+    with pytest.raises(ConfigError, match=r"has data\.dir='/two', but 'own' has '/one'"):
+        compare([one, two.model_copy(update={"name": "other"})], tmp_path / "both")
     run(one, tmp_path)
     with pytest.raises(ConfigError, match=r"data\.dir"):
         run(two, tmp_path, resume=True)

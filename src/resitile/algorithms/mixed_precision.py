@@ -69,8 +69,8 @@ class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
         if change > 0:  # no more than a train holds; what is beyond stays in chi
             train = PulseTrain().bits * weight.tiles[0].device.dw_min * (1 + 1e-6)  # float32
             most = max(train // change, 1)
-            wanted = np.abs(pulses)
-            weight.watch.look("stored", 0, most * change, lambda: float(np.mean(wanted > most)))
+            look = weight.watch.look  # now and then
+            look("stored", 0, most * change, lambda: float(np.mean(np.abs(pulses) > most)))
             np.clip(pulses, -most, most, out=pulses)
         if pulses.any():
             chi -= pulses * unit
