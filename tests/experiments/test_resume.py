@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from resitile.errors import ConfigError
 from resitile.experiments.compare import compare
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
@@ -120,6 +121,34 @@ def test_many_interruptions_and_rare_checkpoints_change_nothing(
             run(config, tmp_path, resume=begun, observer=At(steps, how))
     run(config, tmp_path, resume=True)
     assert contents(tmp_path / "tiny") == contents(tmp_path / "whole" / "tiny")
+
+
+@pytest.mark.parametrize("digital", [False, True])
+@pytest.mark.parametrize("crashes", [False, True])
+def test_more_epochs_equal_a_run_that_had_them_from_the_start(
+    make_config: MakeConfig, tmp_path: Path, digital: bool, crashes: bool
+) -> None:
+    short, whole = (make_config(f"train.epochs={n}", digital=digital) for n in (2, 4))
+    run(whole, tmp_path / "at once")
+    parent = tmp_path / "longer"
+    run(short, parent)
+    folder = RunFolder(parent / short.name)
+    folder.report.write_text("of two epochs")
+    with pytest.raises(ConfigError, match=r"other settings \(train\.epochs: 2 -> 4\)"):
+        run(whole, parent, resume=True)  # only where it was asked for, as by `train`
+    assert folder.summary.exists()
+    if crashes:  # before anything is saved under the new number
+        with pytest.raises(Crash):
+            run(whole, parent, resume=True, longer=True, observer=At(2 * 11 + 1, crash))
+        assert not folder.summary.exists()
+    run(whole, parent, resume=True, longer=True)
+    assert not folder.report.exists()
+    assert contents(folder.path) == contents(tmp_path / "at once" / short.name)
+    assert run(whole, parent, resume=True, longer=True)["epochs"] == 4
+    other = make_config("train.epochs=9", "optimizer.lr=0.5", digital=digital)
+    for config in (short, other):
+        with pytest.raises(ConfigError, match="other settings"):
+            run(config, parent, resume=True, longer=True)
 
 
 def test_what_was_written_after_the_checkpoint_is_cut_off(

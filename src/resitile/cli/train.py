@@ -11,7 +11,12 @@ from resitile.cli.options import DataDir, Json, Overwrite, RunsDir, Set, Threads
 def train(
     config: Annotated[Path, typer.Argument(help="TOML file of the run.", show_default=False)],
     settings: Set = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with an unfinished run.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Go on with an unfinished run, or with more epochs than it had."
+        ),
+    ] = False,
     overwrite: Overwrite = False,
     runs_dir: RunsDir = Path("runs"),
     data_dir: DataDir = None,
@@ -30,7 +35,14 @@ def train(
     folder = RunFolder(runs_dir / wanted.name)
     try:
         with progress() as observer:
-            summary = run(wanted, runs_dir, resume=resume, overwrite=overwrite, observer=observer)
+            summary = run(
+                wanted,
+                runs_dir,
+                resume=resume,
+                overwrite=overwrite,
+                longer=resume,
+                observer=observer,
+            )
     except Stopped as stop:
         if stop.summary is None:
             parent = "" if runs_dir == Path("runs") else f" --runs-dir {_quoted(runs_dir)}"

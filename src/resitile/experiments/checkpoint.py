@@ -6,7 +6,7 @@ import pickle
 import struct
 import zipfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def save(path: Path, learner: Learner, position: Position, config_hash: str) -> 
     write_atomic(path, buffer.getbuffer())
 
 
-def load(path: Path, learner: Learner, hashes: Collection[str]) -> Position:
+def load(path: Path, learner: Learner, hashes: Iterable[str]) -> Position:
     """Put a saved state into a freshly built learner, if it was saved under one of these hashes.
 
     Raises:

@@ -1,6 +1,7 @@
 """When a run may use its folder: new, resumed or overwritten; and how the folder begins."""
 
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 from resitile.errors import ConfigError
@@ -13,9 +14,11 @@ from resitile.experiments.task import Learner
 
 
 def check_folder(
-    config: Config, folder: RunFolder, *, resume: bool, overwrite: bool
+    config: Config, folder: RunFolder, *, resume: bool, overwrite: bool, longer: bool = False
 ) -> dict[str, Any] | None:
     """Check that the folder allows what was asked; the summary if there is nothing left to do.
+
+    With `longer` a run may be resumed with more epochs than it was started with.
 
     Raises:
         ConfigError: if it does not.
@@ -35,14 +38,37 @@ def check_folder(
         return None
     if not folder.exists:
         raise ConfigError(f"there is no run to resume in {folder.path}; leave --resume out")
-    differences = configs.load(folder.config).differences(config)
+    before = configs.load(folder.config)
+    extended = longer and before.train.epochs < config.train.epochs
+    differences = (_of(before, config.train.epochs) if extended else before).differences(config)
     if differences:
         raise ConfigError(
             f"{folder.path} was started with other settings ({'; '.join(differences)}); resume "
             f"with those ({folder.config}), or use --overwrite or another name"
         )
     own_code.check(config, folder)
-    return records.read_summary(folder)
+    return None if extended else records.read_summary(folder)
+
+
+def _of(config: Config, epochs: int) -> Config:
+    """The same run with another number of epochs."""
+    return config.model_copy(update={"train": config.train.model_copy(update={"epochs": epochs})})
+
+
+def hashes(config: Config, folder: RunFolder) -> Iterator[str]:
+    """Those under which a checkpoint of this run may have been saved, the likeliest first."""
+    yield config.hash
+    yield configs.load(folder.config).former_hash
+    for epochs in range(1, config.train.epochs):  # before it was asked for more
+        yield _of(config, epochs).hash
+
+
+def extend(config: Config, folder: RunFolder) -> None:
+    """Let a run have more epochs: its end, and what was written of that, is none any more."""
+    if configs.load(folder.config).train.epochs != config.train.epochs:
+        for path in (folder.summary, folder.report):  # first: a run without them is not finished
+            path.unlink(missing_ok=True)
+        records.write_atomic(folder.config, config.toml().encode())
 
 
 def begin(config: Config, folder: RunFolder, learner: Learner) -> Position:

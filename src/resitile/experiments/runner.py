@@ -13,12 +13,11 @@ from threadpoolctl import threadpool_limits
 import resitile
 from resitile.errors import UpdateError
 from resitile.experiments import checkpoint, measure, records
-from resitile.experiments import config as configs
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
-from resitile.experiments.rules import begin, check_folder
+from resitile.experiments.rules import begin, check_folder, extend, hashes
 from resitile.experiments.stop import Stopped, StopRequest, stop_request
 from resitile.experiments.task import (
     Learner,
@@ -42,6 +41,7 @@ def run(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    longer: bool = False,
     observer: Observer | None = None,
     test: bool = True,
 ) -> dict[str, Any]:
@@ -53,6 +53,7 @@ def run(
         resume: go on with a run that was interrupted; the result is that of an uninterrupted run,
             to the bit. A finished run is left as it is.
         overwrite: delete an earlier run of this name first.
+        longer: resume also a run that was started, or finished, with fewer epochs.
         observer: is told about every step and epoch.
         test: look at the test images at the end; without, `test_accuracy` is null.
 
@@ -72,7 +73,8 @@ def run(
         new = not folder.exists
         if not new:
             lock.enter_context(records.writing(folder.path))
-        finished = check_folder(config, folder, resume=resume, overwrite=overwrite)
+        how = {"resume": resume, "overwrite": overwrite, "longer": longer}
+        finished = check_folder(config, folder, **how)
         if finished is not None:
             observer.finished_before(finished)
             return finished
@@ -80,7 +82,7 @@ def run(
         def start() -> None:
             if new:  # only now: a request that is refused leaves nothing behind, no lock either
                 lock.enter_context(records.writing(folder.path))
-                check_folder(config, folder, resume=resume, overwrite=overwrite)
+                check_folder(config, folder, **how)
 
         return _train(config, folder, resume, observer, test, start)
 
@@ -110,9 +112,9 @@ def _train(
             measure.costs(learner.model, config.data.batch_size, 1, config.optimizer.lr)
             start()
             if resume:
-                hashes = config.hash, configs.load(folder.config).former_hash
-                position = checkpoint.load(folder.checkpoint, learner, hashes)
+                position = checkpoint.load(folder.checkpoint, learner, hashes(config, folder))
                 records.cut_metrics(folder.metrics, position.epoch)
+                extend(config, folder)
             else:
                 position = begin(config, folder, learner)
             return _Run(config, folder, task, learner, position, observer, request).go(test)
