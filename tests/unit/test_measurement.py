@@ -79,6 +79,15 @@ class TestFiles:
         assert two.ups.tolist() == [False, False, False, True]
         assert one.quantity == names.split(",")[1]
 
+    def test_what_stands_beside_a_first_reading_is_no_pulse(self, tmp_path):
+        path = tmp_path / "a.csv"  # the voltage at which it was read, say
+        rows = "1,2\n1,3\n1,4\n", "-1,3\n-1,2\n-1,1\n"
+        path.write_text(f"voltage,g\n0.1,1\n{rows[0]}0.1,\n0.1,4\n{rows[1]}")
+        assert [train.readings.tolist() for train in read_trains(path)] == [
+            [1, 2, 3, 4],
+            [4, 3, 2, 1],
+        ]
+
     def test_two_columns_of_several_devices_and_cycles(self, tmp_path):
         path = tmp_path / "a.csv"
         rows = [f"{d},{c},{k},{9 - k}" for d in "xy" for c in (1, 2) for k in range(4)]

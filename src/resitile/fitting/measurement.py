@@ -196,8 +196,7 @@ class _Reader:
         """A train for every device and cycle."""
         groups: dict[tuple[str, str, int], tuple[list[float], list[bool]]] = {}
         gaps: Counter[tuple[str, str]] = Counter()
-        if direction in _SIGNED:
-            self._check_heights(table, direction)
+        pulsed = []
         for row in table:
             group = _group(row)
             if not row.get(conductance, "").strip():  # not read: what follows is a train of its own
@@ -206,31 +205,31 @@ class _Reader:
             readings, ups = groups.setdefault((*group, gaps[group]), ([], []))
             if readings:
                 ups.append(self._is_up(row, direction))
+                pulsed.append(row)
             readings.append(self._number(row, conductance))
+        if direction in _SIGNED:
+            self._check_heights(pulsed, direction)
         return [
             Train(device, np.array(readings), np.array(ups, dtype=bool), quantity)
             for (device, *_), (readings, ups) in groups.items()
             if ups
         ]
 
-    def _check_heights(self, table: Sequence[Mapping[str, str]], column: str) -> None:
-        """Refuse pulses far below the others of their direction: those are reads."""
-        highest = {True: 0.0, False: 0.0}
-        found = []
-        for row in table:
-            word = row.get(column, "").strip().lower()
-            if word in ("", *_UP, *_DOWN) and not _is_number(word):
-                continue
-            if value := self._number(row, column):  # 0 is no pulse: the first reading
-                found.append((row, value))
-                highest[value > 0] = max(highest[value > 0], abs(value))
-        for row, value in found:
-            if abs(value) < _READ * highest[value > 0]:
-                raise DataError(
-                    f"{self.path}, line {row['']}: a pulse of {column} {value:g} beside "
-                    f"{math.copysign(highest[value > 0], value):g} looks like a read; leave such "
-                    "rows out, or, if it does program, name directions in a column direction"
-                )
+    def _check_heights(self, pulsed: Sequence[Mapping[str, str]], column: str) -> None:
+        """Refuse pulses far below the others of their direction: those are reads.
+
+        Words for a direction have no height, but 1 and -1 may be either.
+        """
+        heights = [(row, self._number(row, column)) for row in pulsed if not _is_word(row[column])]
+        for sign in (1, -1):
+            highest = max((sign * value for _, value in heights), default=0.0)
+            for row, value in heights:
+                if 0 < sign * value < _READ * highest:
+                    raise DataError(
+                        f"{self.path}, line {row['']}: a pulse of {column} {value:g} beside "
+                        f"{sign * highest:g} looks like a read; leave such rows out, or, if it "
+                        "does program, name directions in a column direction"
+                    )
 
     def _number(self, row: Mapping[str, str], column: str) -> float:
         text = row.get(column, "").strip()
@@ -261,8 +260,10 @@ class _Reader:
         return word in _UP
 
 
-def _is_number(text: str) -> bool:
-    return text.lstrip("+-").replace(".", "", 1).isdigit()
+def _is_word(text: str) -> bool:
+    """Whether it names a direction and is no number."""
+    word = text.strip().lower()
+    return word in _UP + _DOWN and not word.lstrip("+-").replace(".", "", 1).isdigit()
 
 
 def _group(row: Mapping[str, str]) -> tuple[str, str]:
