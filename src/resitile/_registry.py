@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -102,6 +103,12 @@ def import_own(path: str, kind: str) -> Any:
         raise ConfigError(
             f"{kind} {path!r} cannot be imported: {error}; {did_you_mean(attribute, names)}"
         ) from error
+
+
+def own_file(name: str) -> str | None:
+    """The file of `module:name` that was imported; None of a name of the package's."""
+    module = sys.modules.get(name.partition(":")[0]) if ":" in name else None
+    return getattr(module, "__file__", None)
 
 
 def described(error: BaseException, file: str | None = None) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from resitile.cli import main
+from resitile.cli.doctor import _cache
 
 DIGITAL = """
 label = "plain torch"
@@ -220,6 +221,16 @@ def _untimed(record: dict[str, Any]) -> dict[str, Any]:
 def _untimed_lines(parent: Path) -> list[dict[str, Any]]:
     lines = (parent / "analog/metrics.jsonl").read_text().splitlines()
     return [_untimed(json.loads(line)) for line in lines]
+
+
+def test_doctor_tells_a_cache_folder_that_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    found = _cache()
+    assert found["ignored"] is None
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")  # the kernels have chosen theirs before
+    assert _cache() == {**found, "ignored": "/elsewhere"}
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(Path(found["path"]).parent))
+    assert _cache()["ignored"] is None
 
 
 def test_doctor_finds_the_kernels_healthy(cli: Cli) -> None:

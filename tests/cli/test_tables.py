@@ -47,6 +47,11 @@ def test_numbers_are_never_cut(
     assert lines[1].endswith("76.6 ns")
 
 
+def test_names_between_colons_stay_names(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(["law"], [["my:smile:x"]])
+    assert "my:smile:x" in capsys.readouterr().out
+
+
 def test_a_file_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table(TITLES, ROWS, expendable=EXPENDABLE)
     assert capsys.readouterr().out.splitlines()[0].split() == TITLES

@@ -100,6 +100,11 @@ class TestLearningRates:
         for k in (1, 3):
             assert torch.equal(scheduled[k].crosspoints, by_hand[k].crosspoints)
 
+    @pytest.mark.parametrize("lr", ["a", None, [0.1]])
+    def test_what_is_no_number(self, lr):
+        with pytest.raises(ConfigError, match="learning rate must be a number of at least 0"):
+            sgd(network(), lr)
+
     @pytest.mark.parametrize("lr", [-0.1, float("nan"), float("inf")])
     def test_impossible_ones(self, lr):
         model = network()

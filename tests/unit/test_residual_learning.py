@@ -290,3 +290,6 @@ class TestWarmStart:
                 rt.WarmStart(layer_of(), **settings)
         with pytest.raises(ConfigError, match="loss must be finite"):
             rt.WarmStart(layer_of()).step(float("nan"))
+        for loss in ("a", None, torch.zeros(2)):
+            with pytest.raises(ConfigError, match="loss must be a number"):
+                rt.WarmStart(layer_of()).step(loss)

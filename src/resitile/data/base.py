@@ -1,6 +1,5 @@
 """What a data set is, and the list of those there are."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from resitile._registry import described, import_own
+from resitile._registry import described, import_own, own_file
 from resitile.errors import ConfigError, DataError, ResitileError, did_you_mean
 
 
@@ -91,8 +90,8 @@ def _own(name: str, folder: Path | None) -> Dataset:
     except ResitileError:
         raise
     except Exception as error:  # whatever a function of the user's own may raise
-        source = getattr(sys.modules.get(name.partition(":")[0]), "__file__", None)
-        raise DataError(f"data set {name!r} fails: {described(error, source)}") from error
+        reason = described(error, own_file(name))
+        raise DataError(f"data set {name!r} fails: {reason}") from error
     if not isinstance(found, Dataset):
         raise DataError(
             f"data set {name!r} gave {type(found).__name__}; it must return a resitile.data.Dataset"

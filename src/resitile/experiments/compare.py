@@ -97,10 +97,9 @@ def _check(configs: Sequence[Config]) -> None:
                 f"two runs are called {config.name!r}; give each configuration its own name"
             )
         seen.add(config.name)
-        own = config.data.dir if ":" in config.data.name else None  # whatever lies there
         for key, mine, others in (
-            ("data.dir", own, first.data.dir if own else None),
             ("data.name", config.data.name, first.data.name),
+            ("data.dir", *(each.flat().get("data.dir") for each in (config, first))),
             ("data.limit", config.data.limit, first.data.limit),
             ("data.validation", config.data.validation, first.data.validation),
             ("model.name", config.model.name, first.model.name),

@@ -3,10 +3,9 @@
 import functools
 import hashlib
 import json
-import sys
 from pathlib import Path
 
-from resitile._registry import import_own
+from resitile._registry import import_own, own_file
 from resitile.errors import CheckpointError, ConfigError
 from resitile.experiments import records, shapes
 from resitile.experiments.config import Config
@@ -21,7 +20,7 @@ def digests(config: Config) -> dict[str, str]:
     for name in names:
         if ":" in name:
             import_own(name, "code")
-            source = sys.modules[name.partition(":")[0]].__file__
+            source = own_file(name)
             content = Path(source).read_bytes() if source else b""
             found[name] = hashlib.sha256(content).hexdigest()
     return found

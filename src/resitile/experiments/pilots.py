@@ -23,6 +23,7 @@ from resitile.experiments.plan_next import most_promising
 from resitile.experiments.records import RunFolder
 from resitile.experiments.runner import run
 from resitile.experiments.task import Task, load_task, loss_of, network, steps_per_epoch
+from resitile.nn.cost import KINDS
 
 _DIGITAL = Choice("digital", "digital SGD", {"name": "digital"}, 0.1)
 
@@ -92,9 +93,8 @@ class Question:
 
         The rate of the tiles, which may be ten times that of digital training, is none for them.
         """
-        crossbars = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
-        others = (m for m in self.network.modules() if not isinstance(m, crossbars))
-        return any(True for module in others for _ in module.parameters(recurse=False))
+        others = (m for m in self.network.modules() if not isinstance(m, KINDS))
+        return any(list(module.parameters(recurse=False)) for module in others)
 
     @cached_property
     def guessing(self) -> float:

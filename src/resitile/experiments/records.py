@@ -230,11 +230,10 @@ def cut_metrics(path: Path, epoch: int) -> None:
     kept = [r for r in found if r["epoch"] <= epoch]
     epochs = [r["epoch"] for r in kept if r["kind"] == "epoch"]
     analog = [r["epoch"] for r in kept if r["kind"] == "epoch" and r["pulses"]]
-    tiles = [r["epoch"] for r in kept if r["kind"] == "tiles" and r["epoch"] > 0]
-    if epochs == list(range(1, epoch + 1)) and tiles != analog:
+    tiles = [r["epoch"] for r in kept if r["kind"] == "tiles"]
+    if tiles != analog:
         fault = fault or f" (what tiles held is there for the epochs {tiles} only)"
-        epochs = [n for n in epochs if n in tiles]
-    if epochs != list(range(1, epoch + 1)):
+    if epochs != list(range(1, epoch + 1)) or tiles != analog:
         raise CheckpointError(
             f"{path} holds the epochs {epochs}{fault}, but the checkpoint beside it stands after "
             f"epoch {epoch}; put the file back, or start anew with --overwrite"

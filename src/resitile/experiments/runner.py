@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,8 +74,10 @@ def run(
         new = not folder.exists
         if not new:
             lock.enter_context(records.writing(folder.path))
-        how = {"resume": resume, "overwrite": overwrite, "longer": longer}
-        finished = check_folder(config, folder, **how)
+        check = partial(
+            check_folder, config, folder, resume=resume, overwrite=overwrite, longer=longer
+        )
+        finished = check()
         if finished is not None:
             observer.finished_before(finished)
             return finished
@@ -82,7 +85,7 @@ def run(
         def start() -> None:
             if new:  # only now: a request that is refused leaves nothing behind, no lock either
                 lock.enter_context(records.writing(folder.path))
-                check_folder(config, folder, **how)
+                check()
 
         return _train(config, folder, resume, observer, test, start)
 

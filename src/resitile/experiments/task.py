@@ -14,11 +14,10 @@ from torch.optim.lr_scheduler import StepLR
 
 import resitile
 from resitile import data, models
-from resitile._registry import described
+from resitile._registry import described, own_file
 from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 from resitile.experiments.config import Config
-from resitile.models.base import own_file
 from resitile.nn import AnalogWeight
 
 _EVAL_BATCH = 500
@@ -97,10 +96,10 @@ def load_task(config: Config) -> Task:
         )
 
     def part(images: Tensor, labels: Tensor, chosen: Tensor) -> Part:
-        own = images[chosen] if images.dim() == 4 else images[chosen].unsqueeze(1)
-        whole = own.dtype == torch.uint8
-        own = own.to(torch.float32)
-        return Part(own.div_(255) if whole else own, labels[chosen])
+        own = images[chosen].to(torch.float32)
+        if images.dtype == torch.uint8:
+            own.div_(255)
+        return Part(own if own.dim() == 4 else own.unsqueeze(1), labels[chosen])
 
     return Task(
         part(found.train_images, found.train_labels, train[kept]),

@@ -1,14 +1,13 @@
 """The list of networks, and how one is made."""
 
 import inspect
-import sys
 from collections.abc import Callable
 from typing import TypeVar
 
 import torch
 from torch import nn
 
-from resitile._registry import described, import_own
+from resitile._registry import described, import_own, own_file
 from resitile.errors import ConfigError, did_you_mean
 
 _Model = TypeVar("_Model", bound=type[nn.Module])
@@ -51,12 +50,6 @@ def create(name: str, *, seed: int | None = None) -> nn.Module:
     if not isinstance(made, nn.Module):
         raise ConfigError(f"model {name!r} gave {made!r}; it must give a torch.nn.Module")
     return made
-
-
-def own_file(name: str) -> str | None:
-    """The file of a network of your own that was made, None of the package's."""
-    module = sys.modules.get(name.partition(":")[0]) if ":" in name else None
-    return getattr(module, "__file__", None)
 
 
 def _made(name: str, make: Callable[[], nn.Module]) -> nn.Module:

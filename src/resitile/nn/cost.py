@@ -13,7 +13,7 @@ from resitile.errors import ConfigError
 from resitile.nn.analog import analog_layers
 from resitile.nn.refusals import check_made
 
-_KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+KINDS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)  # of layers that could be on crossbars
 
 
 def estimate_cost(
@@ -136,7 +136,10 @@ def crossbars(
         check_made(name, module)
         groups = getattr(module, "groups", 1)  # of a convolution
         d_out, d_in = module.weight.shape[0] // groups, module.weight.shape[1:].numel()
-        layer = Layer(d_out, d_in, batch, vectors[name], k > 0, primitives, lr, groups)
+        layer = Layer(
+            d_out, d_in, batch, vectors[name], backward=k > 0, primitives=primitives, lr=lr,
+            groups=groups,
+        )  # fmt: skip
         found[name] = (module, layer)
     return found
 
@@ -157,7 +160,7 @@ def _layers(model: nn.Module, digital: bool) -> dict[str, Any]:
                 "algorithm: algorithm=resitile.algorithms.ResidualLearning(device)"
             )
         return analog
-    layers = {n: m for n, m in model.named_modules() if isinstance(m, _KINDS)}
+    layers = {n: m for n, m in model.named_modules() if isinstance(m, KINDS)}
     if not layers:
         raise ConfigError(
             f"{type(model).__name__} has no linear or convolution layer (nn.Linear, nn.Conv1d, "

@@ -162,8 +162,9 @@ class AnalogSGD(torch.optim.SGD):
                 a learnt output scale is no longer above 0 (digital parameters have moved).
         """
         # After `unscale_` torch hands over found_inf alone; what backward recorded is scaled still.
-        scaler = [self.__dict__.pop(name, None) for name in ("grad_scale", "found_inf")]
-        if any(part is not None for part in scaler):
+        if "grad_scale" in self.__dict__ or "found_inf" in self.__dict__:
+            for name in ("grad_scale", "found_inf"):  # else the next step would look scaled, too
+                self.__dict__.pop(name, None)
             raise UpdateError(
                 "GradScaler scales the loss, and the recorded output gradients with it; analog "
                 "layers compute in float32 and need no scaling: train without GradScaler"

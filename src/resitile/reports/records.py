@@ -38,12 +38,18 @@ class Run:
         return str(self.config.get("label") or self.config.get("name") or self.path.name)
 
     @property
+    def folder(self) -> str | None:
+        """That of data of one's own, which are known by it; the package's by their digests."""
+        data = self.config.get("data", {})
+        return data.get("dir") if ":" in str(data.get("name")) else None
+
+    @property
     def task(self) -> str:
         """Network and data; accuracies of runs that differ in them say nothing about methods."""
         data, model = self.config.get("data", {}), self.config.get("model", {})
         task = f"{model.get('name', '?')} on {data.get('name', '?')}"
-        if ":" in str(data.get("name")) and data.get("dir"):  # data of one's own, from that folder
-            task += f" in {data['dir']}"
+        if self.folder:
+            task += f" in {self.folder}"
         if limit := data.get("limit"):
             task += f", {limit} images"
         return f"{task}, validation {data.get('validation', '?')}"
@@ -52,16 +58,15 @@ class Run:
     def group(self) -> str:
         """The same for runs that differ in the seed alone (and in what changes no result)."""
         content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
-        own_data = ":" in str(self.config.get("data", {}).get("name"))
         for table, key in (("data", "dir"), ("train", "threads"), ("convert", "wear")):
-            if own_data and key == "dir":
-                continue
             content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
         for place, default in YOUNGER.items():
             table, key = place.split(".")
             content[table] = {
                 k: v for k, v in content.get(table, {}).items() if (k, v) != (key, default)
             }
+        if self.folder:
+            content["folder"] = self.folder
         text = json.dumps(content, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
