@@ -1,32 +1,49 @@
-"""One pulse for each of many devices, at most one a device: what one slot of a vector brings.
+"""One pulse for each of many devices, at most one a device: what a slot brings, or several do.
 
 The work is cut into passes over short lists, so that the hashes of one device need not wait for the
-memory of another, and the arithmetic of the law runs on several devices at a time.
+memory of another, and most of it runs on several devices at a time.
 """
 
 import numpy as np
 from numba import njit
 
-from resitile.kernels.crosspoint import crosspoint, pulse
-from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters, width
-from resitile.kernels.random import cycle_noise
+from resitile.kernels.crosspoint import (
+    bounds_of,
+    crosspoint,
+    gain_of,
+    log_gain_of,
+    pulse,
+    steps_of,
+)
+from resitile.kernels.law import (
+    ADDITIVE,
+    CYCLE,
+    LOG_NORMAL,
+    STREAMS,
+    as_parameters,
+    own_parameters,
+    width,
+)
+from resitile.kernels.random import below, cycle_noise, noise_level, normal
 from resitile.kernels.update import refresh
+
+_STEP, _NOISE, _VALUE, _GAIN, _SKEW = range(5)  # rows behind a device's own parameters
+_MANY = 16  # devices from which passes over all of them pay
 
 
 @njit(inline="always")
 def scratch(law, size):
-    """Lists for `size` devices: numbers, own parameters (one row each), step, noise, weight."""
+    """Lists for `size` devices: their numbers, the keys of their slots, rows of numbers, hashes."""
     return (
         np.empty(size, dtype=np.uint64),
-        np.empty((width(law), size), dtype=np.float32),
-        np.empty(size, dtype=np.float32),
-        np.empty(size, dtype=np.float32),
-        np.empty(size, dtype=np.float32),
+        np.empty(size, dtype=np.uint64),
+        np.empty((width(law) + 5, size), dtype=np.float32),
+        np.empty(size, dtype=np.uint64),
     )
 
 
 @njit(inline="always")
-def append(devices, first, lines, front, back, rising, ups, downs):
+def append(devices, slots, slot, first, lines, front, back, rising, ups, downs):
     """List one row's devices, those that go up from the front on, the others from the back.
 
     Its lines are `front` of positive x, at the front of `lines`, and `back` of negative x, at the
@@ -37,54 +54,144 @@ def append(devices, first, lines, front, back, rising, ups, downs):
         up_begin, up_end, down_begin, down_end = down_begin, down_end, up_begin, up_end
     at = np.uint64(ups)
     for c in range(np.uint64(up_begin), np.uint64(up_end)):
-        devices[at] = first + np.uint64(lines[c])
+        devices[at], slots[at] = first + np.uint64(lines[c]), slot
         at += np.uint64(1)
     down = np.uint64(devices.size - downs)
     for c in range(np.uint64(down_begin), np.uint64(down_end)):
         down -= np.uint64(1)
-        devices[down] = first + np.uint64(lines[c])
+        devices[down], slots[down] = first + np.uint64(lines[c]), slot
     return np.int64(at), devices.size - np.int64(down)
 
 
-@njit(inline="always")
-def _move(law, own, step, noise, values, begin, end, up, cycle, additive):
-    """The arithmetic alone, of pulses in one direction."""
-    for e in range(begin, end):
-        p = as_parameters(law, own, e)
-        values[e] = pulse(law, values[e], up, p, step[e], step[e], cycle, additive, noise[e])
+# Passes over devices begin to end of the lists. Most are functions of their own, so that the
+# compiler sees that it can work on several devices at a time.
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def fire(
-    law, spec, table, device_key, slot, drawn, tiles, t, coefficients, weight, lists, ups, downs
-):
-    """Send the listed pulses; `tiles` is (d_out * d_in, tiles), `weight` (d_out * d_in,).
+@njit(nogil=True, error_model="numpy")
+def _hash(key, devices, begin, end, hashes):
+    for e in range(np.uint64(begin), np.uint64(end)):
+        hashes[e] = below(key, devices[e] * STREAMS)
 
-    Their noise is that of `slot`, or, where they are of several, `drawn` by the caller.
-    """
-    devices, own, step, noise, values = lists
+
+@njit(nogil=True, error_model="numpy")
+def _deviates(law, table, hashes, begin, end, rows):
+    own = width(law)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        h = hashes[e]
+        rows[0, e], rows[1, e] = normal(table, h, 0), normal(table, h, 1)
+        rows[own + _GAIN, e], rows[own + _SKEW, e] = normal(table, h, 2), normal(table, h, 3)
+
+
+@njit(nogil=True, error_model="numpy")
+def _bounds(spec, begin, end, rows):
+    for e in range(np.uint64(begin), np.uint64(end)):
+        rows[0, e], rows[1, e] = bounds_of(spec, rows[0, e], rows[1, e])
+
+
+@njit(nogil=True, error_model="numpy")
+def _gains(law, spec, begin, end, rows):
+    gain = width(law) + _GAIN
+    if spec[LOG_NORMAL] > 0:
+        for e in range(np.uint64(begin), np.uint64(end)):
+            rows[gain, e] = log_gain_of(spec, rows[gain, e])
+    else:
+        for e in range(np.uint64(begin), np.uint64(end)):
+            rows[gain, e] = gain_of(spec, rows[gain, e])
+
+
+@njit(nogil=True, error_model="numpy")
+def _steps(law, spec, begin, end, up, rows):
+    own = width(law)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        both = steps_of(spec, rows[own + _GAIN, e], rows[own + _SKEW, e])
+        rows[own + _STEP, e] = both[0] if up else both[1]
+
+
+@njit(nogil=True, error_model="numpy")
+def _fields(law, spec, table, key, devices, begin, end, rows):
+    for e in range(np.uint64(begin), np.uint64(end)):
+        p = own_parameters(law, rows[0, e], rows[1, e], spec, key, devices[e], table)
+        for k in range(2, len(p)):
+            rows[k, e] = p[k]
+
+
+@njit(nogil=True, error_model="numpy")
+def _noise_levels(devices, slots, begin, end, hashes):
+    for e in range(np.uint64(begin), np.uint64(end)):
+        hashes[e] = noise_level(slots[e], devices[e])
+
+
+@njit(nogil=True, error_model="numpy")
+def _noise(law, table, hashes, begin, end, rows):
+    for e in range(np.uint64(begin), np.uint64(end)):
+        rows[width(law) + _NOISE, e] = table[hashes[e]]
+
+
+# Without reference counts, as `fire` (it makes no array): calls keep Numba from removing them.
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def _many(law, spec, table, key, begin, end, up, devices, slots, rows, hashes):
+    """`crosspoint` and `cycle_noise` of listed devices, the same numbers in passes."""
+    _hash(key, devices, begin, end, hashes)
+    _deviates(law, table, hashes, begin, end, rows)
+    _bounds(spec, begin, end, rows)
+    _gains(law, spec, begin, end, rows)
+    _steps(law, spec, begin, end, up, rows)
+    if width(law) > 2:
+        _fields(law, spec, table, key, devices, begin, end, rows)
+    _noise_levels(devices, slots, begin, end, hashes)
+    _noise(law, table, hashes, begin, end, rows)
+
+
+@njit(nogil=True, error_model="numpy")
+def _rise(law, rows, begin, end, cycle, additive):
+    """The arithmetic alone, of pulses up."""
+    own = width(law)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        p, step = as_parameters(law, rows, e), rows[own + _STEP, e]
+        w, xi = rows[own + _VALUE, e], rows[own + _NOISE, e]
+        rows[own + _VALUE, e] = pulse(law, w, True, p, step, step, cycle, additive, xi)
+
+
+@njit(nogil=True, error_model="numpy")
+def _fall(law, rows, begin, end, cycle, additive):
+    """Of pulses down."""
+    own = width(law)
+    for e in range(np.uint64(begin), np.uint64(end)):
+        p, step = as_parameters(law, rows, e), rows[own + _STEP, e]
+        w, xi = rows[own + _VALUE, e], rows[own + _NOISE, e]
+        rows[own + _VALUE, e] = pulse(law, w, False, p, step, step, cycle, additive, xi)
+
+
+@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def fire(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs):
+    """Send the listed pulses; `tiles` is (d_out * d_in, tiles), `weight` (d_out * d_in,)."""
+    devices, slots, rows, hashes = lists
+    value = width(law) + _VALUE
     for side in range(2):
         begin, end = (0, ups) if side == 0 else (devices.size - downs, devices.size)
+        begin, end = np.uint64(begin), np.uint64(end)  # no test for negative indices
         for e in range(begin, end):  # apart: many loads from memory are then under way at a time
-            values[e] = tiles[devices[e], t]
-        for e in range(begin, end):
-            p, up_step, down_step = crosspoint(law, spec, device_key, devices[e], table)
-            for k in range(len(p)):
-                own[k, e] = p[k]
-            step[e] = up_step if side == 0 else down_step
-            if not drawn:
-                noise[e] = cycle_noise(table, slot, devices[e])
-        if side == 0:  # apart, so that neither loop asks for the direction
-            _move(law, own, step, noise, values, begin, end, True, spec[CYCLE], spec[ADDITIVE] > 0)
+            rows[value, e] = tiles[devices[e], t]
+        if end - begin < _MANY:
+            for e in range(begin, end):
+                p, up_step, down_step = crosspoint(law, spec, device_key, devices[e], table)
+                for k in range(len(p)):
+                    rows[k, e] = p[k]
+                rows[width(law) + _STEP, e] = up_step if side == 0 else down_step
+                rows[width(law) + _NOISE, e] = cycle_noise(table, slots[e], devices[e])
         else:
-            _move(law, own, step, noise, values, begin, end, False, spec[CYCLE], spec[ADDITIVE] > 0)
+            _many(law, spec, table, device_key, begin, end, side == 0, devices, slots, rows, hashes)
+        if side == 0:
+            _rise(law, rows, begin, end, spec[CYCLE], spec[ADDITIVE] > 0)
+        else:
+            _fall(law, rows, begin, end, spec[CYCLE], spec[ADDITIVE] > 0)
         for e in range(begin, end):
-            tiles[devices[e], t] = values[e]
+            tiles[devices[e], t] = rows[value, e]
         if coefficients[t] == 0:
             continue  # a hidden tile: no part of the weight
         if coefficients.size == 1:
             for e in range(begin, end):
-                weight[devices[e]] = coefficients[0] * values[e]
+                weight[devices[e]] = coefficients[0] * rows[value, e]
         else:
             for e in range(begin, end):
                 refresh(tiles, coefficients, weight, devices[e])

@@ -34,7 +34,7 @@ _TINY = np.float32(1e-6)
 
 
 @njit(inline="always")
-def _bounds(spec, low, high):
+def bounds_of(spec, low, high):
     """Lower and upper bound from their deviates."""
     low = spec[W_MIN] * (_ONE + spec[S_MIN] * low)
     high = spec[W_MAX] * (_ONE + spec[S_MAX] * high)
@@ -43,14 +43,24 @@ def _bounds(spec, low, high):
 
 
 @njit(inline="always")
-def _gain(spec, deviate):
+def gain_of(spec, deviate):
     """Share of the nominal step that both directions have, from its deviate."""
-    deviate *= spec[S_DW]
-    return np.float32(math.exp(deviate)) if spec[LOG_NORMAL] > 0 else _ONE + deviate
+    return _ONE + deviate * spec[S_DW]
 
 
 @njit(inline="always")
-def _steps(spec, gain, skew):
+def log_gain_of(spec, deviate):
+    """The same where it is log-normal."""
+    return np.float32(math.exp(deviate * spec[S_DW]))
+
+
+@njit(inline="always")
+def _gain(spec, deviate):
+    return log_gain_of(spec, deviate) if spec[LOG_NORMAL] > 0 else gain_of(spec, deviate)
+
+
+@njit(inline="always")
+def steps_of(spec, gain, skew):
     """Steps up and down from the gain and the deviate of their difference."""
     skew *= spec[S_UPDOWN]
     step_up = abs((spec[UP] - _ONE) + gain + skew) * spec[DW_MIN]
@@ -66,8 +76,8 @@ def crosspoint(law, spec, key, index, table):
     include 0 (here by a millionth of the nominal bound, so that 1 / bound exists).
     """
     h = below(key, np.uint64(index) * STREAMS)
-    w_min, w_max = _bounds(spec, normal(table, h, 0), normal(table, h, 1))
-    step_up, step_down = _steps(spec, _gain(spec, normal(table, h, 2)), normal(table, h, 3))
+    w_min, w_max = bounds_of(spec, normal(table, h, 0), normal(table, h, 1))
+    step_up, step_down = steps_of(spec, _gain(spec, normal(table, h, 2)), normal(table, h, 3))
     p = own_parameters(law, w_min, w_max, spec, key, index, table)
     return p, step_up, step_down
 
@@ -75,16 +85,16 @@ def crosspoint(law, spec, key, index, table):
 @njit(nogil=True, error_model="numpy")  # as what follows: it vectorises in a function of its own
 def _all_bounds(spec, low, high):
     for j in range(np.uint64(low.size)):
-        low[j], high[j] = _bounds(spec, low[j], high[j])
+        low[j], high[j] = bounds_of(spec, low[j], high[j])
 
 
 @njit(nogil=True, error_model="numpy")
 def _all_steps(spec, gain, skew, step_up, step_down):
     for j in range(np.uint64(gain.size)):
-        step_up[j], step_down[j] = _steps(spec, gain[j], skew[j])
+        step_up[j], step_down[j] = steps_of(spec, gain[j], skew[j])
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def crosspoints(law, spec, key, first, table, own, step_up, step_down, scratch):
     """`crosspoint` of neighbours, from number `first` on: p into the columns of `own`.
 

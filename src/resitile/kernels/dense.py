@@ -133,22 +133,16 @@ def _wear_out(wear, active, front, back):
         wear[active[c]] += 1
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def pulse_rows(
+# Without reference counts, which would be kept for every slice of every row: it makes no array.
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def _pulse(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
-    lines, words, spans, scales, lengths, d, row0, low, high,
+    lines, words, spans, scales, lengths, d, row0, low, high, keys, chosen, marks, row, scratch,
 ):  # fmt: skip
-    """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
+    """`pulse_rows` with space to work in."""
     patches, d_in = d.shape[2], lines.shape[1]
-    own = np.empty((width(law), d_in), dtype=np.float32)
-    numbers = np.zeros((6, d_in), dtype=np.float32)
-    weights = numbers[0]  # side by side, not a tile's stack apart
-    step_up, step_down = numbers[1], numbers[2]
-    row = (weights, own, step_up, step_down, numbers[3], np.empty(d_in, dtype=np.uint16))
-    chosen = np.empty(d_in, dtype=np.uint32)
-    marks = np.empty((lengths.size + 1, d_in), dtype=np.int8)  # of each vector, of a slot
+    weights, own, step_up, step_down, _, _ = row
     pulses = np.int64(0)
-    keys = np.empty(lengths.size, dtype=np.uint64)
     for v in range(lengths.size):
         keys[v] = below(key, first + v + 1)
         if plain(law) and lengths[v] == 1:
@@ -156,7 +150,7 @@ def pulse_rows(
     for i in range(low, high):
         at = row0 + i
         device = np.uint64(at * d_in)
-        crosspoints(law, spec, device_key, at * d_in, table, own, step_up, step_down, numbers[4:])
+        crosspoints(law, spec, device_key, at * d_in, table, own, step_up, step_down, scratch)
         for j in range(d_in):
             weights[j] = tiles[at, j, t]
         for v in range(lengths.size):
@@ -186,3 +180,28 @@ def pulse_rows(
             for j in range(d_in):
                 refresh(tiles[at], coefficients, weight[at], j)
     return pulses
+
+
+@njit(cache=True, nogil=True)
+def pulse_rows(
+    law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
+    lines, words, spans, scales, lengths, d, row0, low, high,
+):  # fmt: skip
+    """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
+    count, d_in = lines.shape
+    numbers = np.zeros((6, d_in), dtype=np.float32)
+    row = (  # what belongs to each device of a row, side by side, not a tile's stack apart
+        numbers[0],  # weights
+        np.empty((width(law), d_in), dtype=np.float32),
+        numbers[1],  # steps up
+        numbers[2],  # steps down
+        numbers[3],  # noise
+        np.empty(d_in, dtype=np.uint16),
+    )
+    return _pulse(
+        law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
+        lines, words, spans, scales, lengths, d, row0, low, high,
+        np.empty(count, dtype=np.uint64), np.empty(d_in, dtype=np.uint32),
+        np.empty((count + 1, d_in), dtype=np.int8),  # of each vector, of a slot
+        row, numbers[4:],
+    )  # fmt: skip

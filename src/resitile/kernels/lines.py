@@ -100,9 +100,11 @@ def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags
         for j in range(d_in):
             hits[j] = line_draw(low, high, j * MAX_BITS) < most
     else:
+        values = found.view(np.float32)  # apart: loads from here and there, then arithmetic
         for j in range(d_in):
-            t = threshold(pixels[first + np.uint64(offset[j])], scale)
-            hits[j] = line_draw(low, high, j * MAX_BITS) < t
+            values[j] = pixels[first + np.uint64(offset[j])]
+        for j in range(d_in):
+            hits[j] = line_draw(low, high, j * MAX_BITS) < threshold(values[j], scale)
     front, back = np.uint64(0), np.uint64(0)
     last = np.uint64(d_in - 1)
     for k in range(list_hits(flags, found)):
@@ -117,7 +119,7 @@ def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags
     return np.int64(front), np.int64(back)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def sample_columns(
     vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags, found
 ):
@@ -199,7 +201,7 @@ def _summary(largest):
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def measure_rows(sources, x, d, largest):
     """Measure a linear layer's vectors.
 
@@ -228,7 +230,8 @@ def measure_rows(sources, x, d, largest):
 @njit(inline="always")
 def _widen(source, target, shifts):
     """target[q] = max_k source[q + shifts[k]] as far as both go; the first shift is 0."""
-    target[:] = source
+    for q in range(target.size):
+        target[q] = source[q]
     for k in range(1, shifts.size):
         moved = source[shifts[k] :]  # an index q + shift would be tested for being negative
         for q in range(moved.size):
@@ -257,10 +260,14 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
     Returns:
         The sum of their products; infinity if a number is not finite.
     """
-    pixels = x.shape[1] // channels
-    x_bits, bits = x.view(np.int32), largest.view(np.int32)
-    plane = np.empty(pixels, dtype=np.int32)
-    wide = np.empty(pixels, dtype=np.int32)
+    size = x.shape[1] // channels
+    plane, wide = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)
+    return _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wide)
+
+
+@njit(nogil=True, _nrt=False)  # no reference counts for every slice: it makes no array
+def _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wide):
+    x_bits, bits, pixels = x.view(np.int32), largest.view(np.int32), plane.size
     for n in range(x.shape[0]):
         plane[:] = 0
         for c in range(channels):
@@ -271,8 +278,10 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
         _widen(wide, plane, lead)
         for first in range(0, starts.size, run):
             row = bits[0, n, first : first + run]
-            if stride == 1:
-                row[:] = plane[starts[first] : starts[first] + run]
+            if stride == 1:  # side by side
+                source = plane[starts[first] :]
+                for r in range(run):
+                    row[r] = source[r]
             else:
                 for r in range(run):
                     row[r] = plane[starts[first] + r * stride]
@@ -280,7 +289,7 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
     return _summary(largest)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def mean_product(sources, x, starts, offset, d):
     """The mean of mean |x| times mean |d| over some of the vectors; arguments as above."""
     vectors, patches = d.shape[0] * d.shape[2], d.shape[2]

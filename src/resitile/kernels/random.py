@@ -75,11 +75,12 @@ def halves(key):
 @njit(inline="always")
 def cycle_noise(table, slot_key, crosspoint):
     """The normal deviate of one pulse: two rounds of mixing of (slot, crosspoint)."""
-    return table[_level(slot_key, np.uint64(crosspoint))]
+    return table[noise_level(slot_key, np.uint64(crosspoint))]
 
 
 @njit(inline="always")
-def _level(slot_key, crosspoint):
+def noise_level(slot_key, crosspoint):
+    """Where `cycle_noise` of a crosspoint stands in the table."""
     x = (crosspoint * GOLDEN) ^ slot_key
     x ^= x >> _S32
     x *= _M1
@@ -95,7 +96,7 @@ def cycle_levels(slot_key, first, lines, begin, end, levels):
     Apart from the look-up, so that the hashes are computed several at a time.
     """
     for c in range(begin, end):
-        levels[c] = _level(slot_key, first + np.uint64(lines[c]))
+        levels[c] = noise_level(slot_key, first + np.uint64(lines[c]))
 
 
 @njit(inline="always")

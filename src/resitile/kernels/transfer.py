@@ -45,7 +45,7 @@ def inside(sources, columns, d_in):
     return True
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, _nrt=False)
 def read_columns(sources, tiles, first, last, columns, out):
     """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`."""
     for i in range(tiles.shape[0]):
@@ -85,11 +85,11 @@ def _hits(law, low, high, limits, b, now, flags):
             hit[k] = fires & now[k]
 
 
-@njit(nogil=True, error_model="numpy")
-def _list_devices(found, limits, columns, d_in, devices, which):
+@njit(nogil=True, error_model="numpy", _nrt=False)
+def _list_devices(found, limits, columns, d_in, now, devices, slots):
     """List the devices of `found`, numbers in the block, see `burst.append`: (ups, downs).
 
-    `which` gets their columns' numbers in the block, at the same places.
+    `now` are the keys of the slot, one for every column of the block.
     """
     inner, flat = np.uint64(limits.shape[1] - 1), limits.reshape(-1)
     shift = trailing_zeros(inner + np.uint64(1))  # the width is a power of 2
@@ -99,21 +99,21 @@ def _list_devices(found, limits, columns, d_in, devices, which):
         place = np.uint64(found[m])
         row, k = place >> shift, place & inner
         device = row * np.uint64(d_in) + np.uint64(columns[k])
-        devices[front], which[front] = device, k  # both ends are written, one of them counts
-        devices[last - back], which[last - back] = device, k
+        devices[front], slots[front] = device, now[k]  # both ends are written, one of them counts
+        devices[last - back], slots[last - back] = device, now[k]
         rises = flat[place] > 0
         front += np.uint64(rises)
         back += np.uint64(not rises)
     return np.int64(front), np.int64(back)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(nogil=True, error_model="numpy", _nrt=False)
 def _prepare(
     updates, step, changes, lr, dw_min, bits, manage, manage_length, keys, low, high, open_slots,
-    limits,
+    limits, scratch,
 ):  # fmt: skip
     """Keys, slots in which the column lines fire, and limits of a block; its longest train."""
-    longest, scratch = 0, np.empty(1, dtype=np.float32)
+    longest = 0
     for k in range(changes.shape[0]):
         keys[k] = below(below(updates, step + k), 1)
         low[k], high[k] = halves(row_key(keys[k]))
@@ -127,14 +127,6 @@ def _prepare(
             _limits(changes[k], row_scale, np.uint64(k), limits)
             longest = max(longest, length)
     return longest
-
-
-@njit(inline="always")
-def _draw_noise(table, keys, b, lists, which, begin, end):
-    """The noise of listed devices, each in slot b of its own column."""
-    devices, _, _, noise, _ = lists
-    for e in range(np.uint64(begin), np.uint64(end)):
-        noise[e] = cycle_noise(table, slot_key(keys[which[e]], b), devices[e])
 
 
 @njit(nogil=True, error_model="numpy")
@@ -203,8 +195,8 @@ def pulse_columns(
     limits, now = np.zeros((d_out, width), dtype=np.float32), np.empty(width, dtype=np.uint8)
     eights = np.empty(d_out * width // 8, dtype=np.uint64)
     flags = eights.view(np.uint8).reshape(d_out, width)
-    found = np.empty(d_out * width, dtype=np.uint32)
-    lists, which = burst.scratch(law, _LIST), np.empty(_LIST, dtype=np.uint32)
+    found, scratch = np.empty(d_out * width, dtype=np.uint32), np.empty(1, dtype=np.float32)
+    lists, slot_keys = burst.scratch(law, _LIST), np.empty(width, dtype=np.uint64)
     pulses, begin = 0, 0
     while begin < columns.size:
         size = 1  # until a column comes that may be in the block already
@@ -215,22 +207,21 @@ def pulse_columns(
         block = columns[begin : begin + size]
         longest = _prepare(
             updates, step + begin, changes[begin : begin + size], lr, spec[DW_MIN], bits, manage,
-            manage_length, keys, low, high, open_slots, limits,
+            manage_length, keys, low, high, open_slots, limits, scratch,
         )  # fmt: skip
         flags[:, size:] = 0
         for b in range(longest):
             for k in range(size):
                 now[k] = (open_slots[k] >> np.uint32(b)) & ONE
+                slot_keys[k] = slot_key(keys[k], b)
             _hits(law, low, high, limits, b, now, flags[:, :size])
             count = list_hits(eights, found)
             for first in range(0, count, _LIST):
                 some = found[first : min(first + _LIST, count)]
-                ups, downs = _list_devices(some, limits, block, d_in, lists[0], which)
-                _draw_noise(table, keys, b, lists, which, 0, ups)
-                _draw_noise(table, keys, b, lists, which, _LIST - downs, _LIST)
+                ups, downs = _list_devices(some, limits, block, d_in, slot_keys, lists[0], lists[1])
                 burst.fire(
-                    law, spec, table, device_key, keys[0], True, flat, t, coefficients, flat_weight,
-                    lists, ups, downs,
+                    law, spec, table, device_key, flat, t, coefficients, flat_weight, lists, ups,
+                    downs,
                 )  # fmt: skip
                 if wear.size:
                     for place in some:
