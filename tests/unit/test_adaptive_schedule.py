@@ -197,6 +197,37 @@ class TestFilling:
         assert [step for _, _, step in sent] == pytest.approx([0.4 * 0.5] * 2, rel=1e-3)
         assert not state["due"][:3].any()
 
+    def test_reads_that_disagree_are_fewer(self):
+        """A read too soon says less: (8b)'s pace, of the finest tile and of the one it feeds."""
+        counts = []
+        for rho in (EVEN, SLOWEST * EVEN / 2):
+            weight = Recorder(4, [0.5, 0.0, 0.0, 0.0])
+            state = {**adaptive.init(4, 12), "column": np.zeros(4, dtype=np.int64)}
+            state["stage"][0], state["read"][:] = 3, 1000
+            state["power"][:], state["product"][:] = 1e9, rho * 1e9
+            batch = [rows(np.full((2, 12), 0.1, np.float32), np.full((2, 4), 0.1, np.float32))]
+            batch[0].measure()
+            pulses = adaptive.expected_pulses(batch, 1.0, weight.tiles[3].device, 4)
+            adaptive.run(weight, state, batch, 1.0, self.betas)
+            counts.append(len([1 for n, _, _ in weight.sent if n == 2]) + state["due"][3])
+            share = 12 * pulses * adaptive.forgets(weight.tiles[3].device)
+            assert counts[-1] == pytest.approx(share * min(max(rho / EVEN, SLOWEST), 1), rel=1e-3)
+        assert counts[1] == pytest.approx(SLOWEST * counts[0], rel=1e-3)
+
+    def test_what_a_coarser_tile_was_sent_counts_in_pulses_of_its_own_device(self):
+        due = []
+        for states in (4, 8):
+            weight = Recorder(4, [0.5, 0.0, 0.0, 0.0])
+            weight.tiles[2] = (
+                layer_of(device=rt.devices.SoftBounds(states=states)).composite().tiles[0]
+            )
+            state = {**adaptive.init(4, 12), "column": np.zeros(4, dtype=np.int64)}
+            state["stage"][0], state["due"][3], state["read"][:] = 3, 1, 1000
+            state["power"][:], state["product"][:] = 1e9, EVEN * 1e9
+            adaptive.run(weight, state, [], 0.1, self.betas)
+            due.append(state["due"][2] / adaptive.forgets(weight.tiles[2].device))
+        assert due[1] == pytest.approx(2 * due[0], rel=1e-3)
+
     def test_steps_and_clock_of_the_chain(self):
         sent, state = self.ran(stage=3, rho=0.4, due=1)
         assert [(n, column) for n, column, _ in sent] == [(2, 0)]

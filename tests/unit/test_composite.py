@@ -288,3 +288,15 @@ def test_tiles_of_a_layer_differ_in_their_devices():
     for name in ("w_min", "w_max", "step_up", "step_down"):
         for a, b in ((0, 1), (1, 2), (0, 2)):
             assert_covariance(own[a][name], own[b][name], 0.0)
+
+
+def test_signs_of_columns_belong_to_one_mini_batch():
+    """They are read only, of the right size, and go along with a part of the mini-batch."""
+    made = [rows(np.ones((4, 3), np.float32), np.ones((4, 2), np.float32)) for _ in range(2)]
+    with pytest.raises(ValueError, match="read-only"):
+        made[0].turned[0] = 1
+    assert not made[1].turned.any()
+    with pytest.raises(ConfigError, match="each of 3 columns"):
+        made[0].turned = np.zeros(1, dtype=np.uint8)
+    made[0].turned = [0, 1, 0]
+    assert made[0].part(1, 3).turned.tolist() == [0, 1, 0]

@@ -298,3 +298,26 @@ class TestOwnLaws:
                 {"q_up": staticmethod(lambda w, p: 1), "q_down": staticmethod(lambda w, p: 1)},
                 name="soft_bounds",
             )
+
+
+def test_a_symmetric_point_attracts():
+    """Around 0 steps up grow with the weight here: pulses in turn lead away from it."""
+    away = rt.devices.PiecewiseStep(
+        states=100, up_high=1.5, up_max=0, down_low=1.5, down_min=0, variation="none"
+    )
+    assert abs(away.symmetric_point) > 0.5
+    assert rt.devices.ConstantStep(states=10).symmetric_point == 0
+
+
+def test_equal_devices_have_equal_hashes():
+    assert hash(rt.devices.SoftBounds(states=4)) == hash(rt.devices.SoftBounds(states=4.0))
+    one, other = ({"cycle": 0.0, "dw_min": 0.1}, {"dw_min": 0.1, "cycle": 0.0})
+    pair = [rt.devices.SoftBounds(variation=spread) for spread in (one, other)]
+    assert pair[0] == pair[1]
+    assert hash(pair[0]) == hash(pair[1])
+
+
+def test_a_log_normal_spread_that_float32_cannot_hold():
+    with pytest.raises(ConfigError, match="at most 10 with log_normal"):
+        rt.devices.SoftBounds(log_normal=True, variation={"dw_min": 11})
+    rt.devices.SoftBounds(log_normal=False, variation={"dw_min": 11})

@@ -10,7 +10,7 @@ import torch
 import resitile as rt
 from resitile.algorithms import evidence
 from resitile.algorithms.auto_schedule import spread_of
-from resitile.algorithms.evidence import counters, renewing_step
+from resitile.algorithms.evidence import columns_due, counters, renewing_step
 from resitile.errors import ConfigError
 from resitile.nn import AnalogLinear
 from resitile.tiles import Composite, Tile
@@ -347,3 +347,11 @@ def test_several_columns_at_once_are_the_same_as_one_after_the_other(shape, colu
 def test_a_warm_start_is_refused():
     with pytest.raises(ConfigError, match="train by ResidualLearning"):
         rt.WarmStart(layer_of(), stage=1)
+
+
+def test_what_is_due_is_carried_over_by_one_column_at_most():
+    """Of more than a pass at a time the rest is dropped: a rate that falls is obeyed at once."""
+    state = counters(1)
+    assert sum(c.size for _, c in columns_due(state, 0, 30.0, 8)) == 8
+    assert state["due"].item() == 1.0
+    assert sum(c.size for _, c in columns_due(state, 0, 0.5, 8)) == 1

@@ -534,3 +534,40 @@ def test_backward_after_an_update_of_the_same_weights_is_refused():
     optimizer.step()
     with pytest.raises(UpdateError, match="between a forward pass and its backward pass"):
         late.backward()
+
+
+class TestAutoScale:
+    """Over the reach of what makes the weight: gamma^n times that of its tiles."""
+
+    device = rt.devices.SoftBounds(states=10)
+
+    def wide(self, reach):
+        return self.device.replace(w_min=-reach, w_max=reach)
+
+    def scale(self, algorithm):
+        layer = rt.convert(nn.Sequential(nn.Linear(64, 8)), algorithm)[0]
+        return float(layer.scale)
+
+    def test_hidden_tiles_have_no_part_in_it(self):
+        rule = rt.algorithms.TikiTakaV2([self.device, self.wide(3.1)])
+        assert self.scale(rule) == pytest.approx(3 / 8)
+
+    @pytest.mark.parametrize(("reach", "expected"), [(10.0, 3 / 8), (20.0, 3 / 16)])
+    def test_finer_tiles_count_by_their_share(self, reach, expected):
+        rule = rt.algorithms.ResidualLearning([self.device, self.wide(reach)], tiles=2, gamma=0.1)
+        assert self.scale(rule) == pytest.approx(expected)
+
+
+def test_copies_under_inference_mode():
+    model = rt.convert(
+        nn.Sequential(nn.Linear(6, 4)), rt.algorithms.SingleTile(rt.devices.SoftBounds())
+    )
+    x = torch.rand(2, 6)
+    with torch.inference_mode():
+        digital, twin = rt.to_digital(model), copy.deepcopy(model)
+        made = rt.convert(
+            nn.Sequential(nn.Linear(6, 4)), rt.algorithms.SingleTile(rt.devices.SoftBounds())
+        )
+        assert made(x).shape == (2, 4)
+        torch.testing.assert_close(digital(x), model(x))
+        torch.testing.assert_close(twin(x), model(x))

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 import resitile as rt
+from resitile.errors import UpdateError
+from resitile.nn import AnalogLinear
 from tests.exact import DEVICE, DW, layer_of, step
 
 
@@ -56,3 +58,14 @@ class TestMixedPrecision:
         step(layer, optimizer)
         assert layer.weight.flatten().tolist() == [-3 * DW] * 2
         assert layer.state["chi"].abs().max() == 0
+
+
+def test_a_change_that_chi_cannot_hold_is_refused():
+    rule = rt.algorithms.MixedPrecision(DEVICE)
+    layer = AnalogLinear(3, 2, bias=False, algorithm=rule, seed=0)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=1e30)
+    before = layer.state["chi"].clone()
+    (1e3 * layer(torch.full((1, 3), 1e5)).sum()).backward()
+    with pytest.raises(UpdateError, match="more than chi can hold"):
+        optimizer.step()
+    assert torch.equal(layer.state["chi"], before)

@@ -201,7 +201,30 @@ def test_unknown_settings():
         rt.algorithms.create("residual_lerning", DEVICE)
 
 
+def test_steps_that_no_number_holds():
+    for growth in (1e5, 1e7):
+        with pytest.raises(ConfigError, match="lower the growth"):
+            rt.algorithms.ResidualLearning(DEVICE, tiles=64, transfer_lr_growth=growth)
+    rt.algorithms.ResidualLearning(DEVICE, tiles=64, transfer_lr_growth=1.2)
+
+
 class TestWarmStart:
+    def test_its_step_scales_as_that_of_the_chain(self):
+        fixed = layer_of(every=1, fast_lr=0.2)
+        scaled = layer_of(every=1, fast_lr=0.2, scale_transfer_lr=True)
+        for layer, step in ((fixed, 0.3), (scaled, 30.0)):
+            rt.WarmStart(layer, stage=100, transfer_lr=step)
+            train(layer, 8, lr=0.01)
+        assert fixed.transfers.tolist() == [0, 0, 8]
+        assert fixed.tiles[0].any()
+        torch.testing.assert_close(scaled.tiles, fixed.tiles, rtol=1e-6, atol=1e-6)
+
+    def test_without_a_step_of_its_own_it_takes_that_of_the_chain(self):
+        layer = layer_of()
+        rt.WarmStart(layer, transfer_lr=0.7)
+        rt.WarmStart(layer)
+        assert layer.state["warm_lr"].item() == layer.algorithm.beta(2)
+
     def test_stages_send_the_finest_tile_straight_to_tile_k(self):
         layer = layer_of(tiles=4, every=1, ratio=1)
         layer.program(torch.zeros(5, 4))

@@ -143,6 +143,10 @@ def test_reach_of_the_finer_tiles():
         (lambda: rt.theory.theorem1(1, -0.1), "dw_min must lie in"),
         (lambda: rt.theory.theorem3(0.5, 1, 1, 0.1), r"gamma must lie in \(0, 0.408\]"),
         (lambda: rt.theory.lemma3(0.1, 1, beta=0.1, source_error=0, dw_min=0.1), "beta must lie"),
+        (
+            lambda: rt.theory.lemma3(0.1, 1, beta=0.9, source_error=0, dw_min=0.1, f_max=3.0),
+            "rate 1.5 below 1",
+        ),
         (lambda: rt.theory.lemma2(0.1, 0, 1, alpha=20, sigma=0, dw_min=0.1), "alpha must keep"),
         (lambda: rt.theory.update_variance(2, 0.5, 2), "wanted must lie within 2 pulses"),
         (lambda: rt.theory.stationary_spread(2.0), r"dw_min must lie in \(0, 2\)"),

@@ -6,8 +6,10 @@ import numpy as np
 
 from resitile.algorithms.base import Algorithm, State, check_number
 from resitile.cost import Layer, Work
-from resitile.errors import ConfigError
+from resitile.errors import ConfigError, UpdateError
 from resitile.tiles import Composite, PulseTrain, Vectors
+
+_LARGEST = 1e30  # change of a weight in a mini-batch: sums of such in float32 are finite
 
 
 class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
@@ -57,6 +59,12 @@ class MixedPrecision(Algorithm, name="mixed_precision", title="MP"):
     def step(self, weight: Composite, state: State, batch: Sequence[Vectors], lr: float) -> None:
         """chi <- chi - lr * grad; its whole pulses move to the tile."""
         chi = state["chi"]
+        most = lr * sum(vectors.most for vectors in batch)
+        if not most < _LARGEST:
+            raise UpdateError(
+                f"a mini-batch asks weights to change by up to {most:.3g}, more than chi can hold "
+                f"({_LARGEST:g}); lower the learning rate"
+            )
         for vectors in batch:
             rows = slice(vectors.row0, vectors.row0 + vectors.d.shape[1])
             chi[rows] -= lr * vectors.outer()

@@ -13,6 +13,8 @@ from resitile.cost import Cost, Layer, Work, cost_of
 from resitile.errors import ConfigError
 from resitile.tiles import Composite, Vectors
 
+_MOST_STEP = 30  # largest power of ten of a step
+
 
 class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
     """W = sum_n gamma**n W(n); the finest tile N takes the gradient, the others its content.
@@ -80,6 +82,14 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
         check_number("transfer_lr_growth", self.transfer_lr_growth)
         check_number("columns", self.columns, 0, MOST_COLUMNS, whole=True)
         check_flag("scale_transfer_lr", self.scale_transfer_lr)
+        most = math.log(max(self.transfer_lr, 1.0))
+        most += (self.tiles - 1) * math.log(max(self.transfer_lr_growth, 1.0))
+        if most > _MOST_STEP * math.log(10):
+            raise ConfigError(
+                f"transfer_lr={self.transfer_lr:g} and transfer_lr_growth="
+                f"{self.transfer_lr_growth:g} make transfers out of the last of {self.tiles} tiles "
+                f"a step of more than 1e{_MOST_STEP}; lower the growth"
+            )
         self._validate_schedule()
 
     def _validate_schedule(self) -> None:
@@ -212,7 +222,7 @@ class ResidualLearning(Algorithm, name="residual_learning", title="MT-RL"):
         """
         if self.schedule == "adaptive":
             most = math.inf if self.scale_transfer_lr else 1.0
-            betas = [most * self.beta(n) for n in range(self.tiles)]
+            betas = [most * beta if (beta := self.beta(n)) else 0.0 for n in range(self.tiles)]
             return adaptive_schedule.most_reads(self.devices(), betas, layer.d_in) / layer.batch
         if self.schedule == "auto":
             return auto_schedule.PASSES * layer.d_in / (self._steps_per_epoch() * layer.batch)

@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform
 
 from resitile._registry import Registry, declared, make_dataclass, unbox
-from resitile.devices.checks import check_functions, check_names, check_numbers, check_spread
+from resitile.devices.checks import (
+    MOST_LOG_NORMAL,
+    check_functions,
+    check_names,
+    check_numbers,
+    check_spread,
+)
 from resitile.devices.law_code import check_answers, code_id
 from resitile.errors import ConfigError, did_you_mean, refuse_unknown
 
@@ -113,7 +119,8 @@ class Device:
         check_answers(self)
 
     def __hash__(self) -> int:
-        return hash(repr(self))
+        # Of numbers alone, for 4 == 4.0 and their texts differ.
+        return hash((type(self), self.states, self.w_min, self.w_max, self.up_down))
 
     def __repr__(self) -> str:
         shown = [
@@ -182,6 +189,11 @@ class Device:
                     f"variation of {entry!r} is unknown; {did_you_mean(entry, known)}"
                 )
             known[entry] = check_spread(entry, value)
+        if self.log_normal and known["dw_min"] > MOST_LOG_NORMAL:
+            raise ConfigError(
+                f"variation of dw_min must be at most {MOST_LOG_NORMAL} with log_normal, got "
+                f"{known['dw_min']:g}: steps would leave the range of float32"
+            )
         return known
 
     def symmetric(self, w: float) -> float:
@@ -215,7 +227,8 @@ class Device:
         def imbalance(w: float) -> float:
             return self.step_down * self.q_down(w, self.p) - self.step_up * self.q_up(w, self.p)
 
-        if imbalance(0.0) == 0:
+        near = (self.w_max - self.w_min) / _CELLS / 8
+        if imbalance(0.0) == 0 and imbalance(-near) <= 0 <= imbalance(near):
             return 0.0
         at = [self.w_min + (self.w_max - self.w_min) * k / _CELLS for k in range(_CELLS + 1)]
         found = [

@@ -13,6 +13,7 @@ from resitile.errors import ConfigError
 LEAST, LARGEST = 1e-15, 1e15
 # Half a unit in the last place of a float32 is at most 6e-8 of it: a smaller step is rounded away.
 LEAST_STEP = 1e-7
+MOST_LOG_NORMAL = 10  # e to the power of 3.7 times that, times a step of at most 2e15, is finite
 
 
 def check_functions(cls: type) -> None:

@@ -21,7 +21,7 @@ from resitile.nn.saved import (
     fingerprint,
 )
 from resitile.nn.scale import check_seed, matrix_shape, output_scale, scale_value
-from resitile.nn.tape import AnalogWeight, Tape
+from resitile.nn.tape import AnalogWeight, Tape, version_of
 from resitile.tiles import Composite, Programmed, Vectors, program
 
 
@@ -37,7 +37,8 @@ class AnalogModule(nn.Module):
         crosspoints: (d_out, d_in, tiles) float32, the tiles' contents as they lie in memory.
         tiles: the same as (tiles, d_out, d_in), coarsest first.
         scale: output scale, a scalar; a Parameter if it is learnt.
-        counts: (3, tiles) int64: updates and pulses received by, transfers out of each tile.
+        counts: (3, tiles) int64: updates (of a convolution one for each group) and pulses received
+            by, transfers out of each tile.
         seeds: (2,) int64: of the pulses, of the devices' spread.
         fingerprint: (32,) uint8: hash of device and algorithm.
         wear: (d_out, d_in, tiles) int32, pulses that each device has received; None unless
@@ -76,7 +77,7 @@ class AnalogModule(nn.Module):
         self.weight = AnalogWeight(start.clone(memory_format=torch.contiguous_format))
         if self.bias is not None:
             self.bias = nn.Parameter(self.bias.detach().to(torch.float32))
-        value, learn = output_scale(scale, d_in, algorithm.devices())
+        value, learn = output_scale(scale, d_in, algorithm)
         own_scale = torch.tensor(value, dtype=torch.float32)
         if learn:
             self.scale = nn.Parameter(own_scale)
@@ -98,7 +99,7 @@ class AnalogModule(nn.Module):
         """Start a tape, as in a new object or process."""
         if not isinstance(self.weight, AnalogWeight):  # unpickled: torch restores the base class
             self.weight = AnalogWeight(self.weight.detach(), self.weight.requires_grad)
-        self.tape = Tape(self.weight._version, scale_value(self.scale))
+        self.tape = Tape(version_of(self.weight), scale_value(self.scale))
         self.weight.layer = getattr(self.weight, "layer", self)  # a shallow copy takes it from none
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -306,7 +307,7 @@ class AnalogModule(nn.Module):
     def _moved(self) -> None:
         """The tensors were replaced or filled from outside: what was recorded is void."""
         self.tape.queue.clear()
-        self.tape.views, self.tape.version = None, self.weight._version
+        self.tape.views, self.tape.version = None, version_of(self.weight)
         self.weight.__class__ = AnalogWeight  # some moves put torch's own class in its place
         self.weight.layer = self
 

@@ -170,7 +170,7 @@ def _analog(
 ) -> tuple[AnalogModule, Programmed]:
     """The analog layer, and what its devices could not hold."""
     if isinstance(scale, str) and scale == "fit" and isinstance(algorithm, Algorithm):
-        scale = fitting_scale(layer.weight, algorithm.devices())
+        scale = fitting_scale(layer.weight, algorithm)
     return analog_in_place_of(layer, _PAIRS[type(layer)], algorithm, scale, io, seed)
 
 

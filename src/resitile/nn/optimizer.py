@@ -77,7 +77,8 @@ class AnalogSGD(torch.optim.SGD):
     Each `step()` sends the mini-batches recorded since the last one, in forward order: after
     several backward passes that is several updates, one after the other (what gradient
     accumulation means for pulses), and so are several calls of one layer in a forward pass: a
-    recurrent layer of k calls counts k mini-batches a step. A learning rate of 0 sends none.
+    recurrent layer of k calls counts k mini-batches a step (under reentrant checkpointing, which
+    runs calls again from the last to the first, in that order). A learning rate of 0 sends none.
     Momentum, weight decay and gradient clipping act on digital parameters only: a tile has no
     gradient to clip, only vectors.
 

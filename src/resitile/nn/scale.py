@@ -6,25 +6,28 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from resitile.devices import Device
+from resitile.algorithms import Algorithm
 from resitile.errors import ConfigError
 
 
-def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[float, bool]:
+def output_scale(scale: Any, d_in: int, algorithm: Algorithm) -> tuple[float, bool]:
     """Value of an output scale, and whether it is learnt.
 
     Args:
-        scale: a number above 0, "auto" (3 / sqrt(fan-in) over the devices' reach, but at least
+        scale: a number above 0, "auto" (3 / sqrt(fan-in) over the reach of the tiles that make the
+            weight, gamma**n times that of their devices; but at least
             1.5 / sqrt(fan-in), half as much again as the largest weight that torch draws, over
             the nearer bound), "learnable" (starts at auto), or a scalar Parameter to start from.
         d_in: fan-in.
-        devices: of all tiles.
+        algorithm: whose tiles make the weight.
 
     Raises:
         ConfigError: if it is none of these.
     """
-    reach = max(max(d.w_max, -d.w_min) for d in devices)
-    nearer = min(max(d.w_max for d in devices), max(-d.w_min for d in devices))
+    seen = list(enumerate(algorithm.devices()[: algorithm.visible]))
+    up = max(abs(algorithm.ratio) ** n * device.w_max for n, device in seen)
+    down = max(abs(algorithm.ratio) ** n * -device.w_min for n, device in seen)
+    reach, nearer = max(up, down), min(up, down)
     auto = max(3.0 / reach, 1.5 / nearer) / math.sqrt(d_in)
     if isinstance(scale, str) and scale in ("auto", "learnable"):
         value, learn = auto, scale == "learnable"
@@ -42,18 +45,19 @@ def output_scale(scale: Any, d_in: int, devices: Sequence[Device]) -> tuple[floa
     return value, learn
 
 
-def fitting_scale(weight: Tensor, devices: Sequence[Device]) -> float:
+def fitting_scale(weight: Tensor, algorithm: Algorithm) -> float:
     """The scale of "auto" or, where weights need a larger one, that at which tile 0 holds them all.
 
     Its devices then are at their nominal bounds where the weight is largest.
 
     Args:
         weight: finite, of torch's shape.
-        devices: of all tiles, coarsest first.
+        algorithm: whose tile 0 it is.
     """
-    auto, _ = output_scale("auto", matrix_shape(weight.shape)[1], devices)
+    auto, _ = output_scale("auto", matrix_shape(weight.shape)[1], algorithm)
     low, high = float(weight.detach().min()), float(weight.detach().max())
-    return max(auto, low / devices[0].w_min, high / devices[0].w_max)
+    device = algorithm.devices()[0]
+    return max(auto, low / device.w_min, high / device.w_max)
 
 
 def scale_value(scale: Tensor) -> float:

@@ -137,6 +137,11 @@ class Tape:
             )
 
 
+def version_of(tensor: Tensor) -> int:
+    """How often torch has counted a write; 0 where it does not count, under inference_mode."""
+    return 0 if tensor.is_inference() else tensor._version
+
+
 def as_array(tensor: Tensor) -> np.ndarray:
     """A recorded tensor as the kernels take it: contiguous float32."""
     if tensor.dtype != torch.float32 or not tensor.is_contiguous():

@@ -73,8 +73,9 @@ class WarmStart:
         self.losses: list[float] = []
         for layer in self._layers:
             layer.state["warm_every"].fill_(transfer_every)
-            if transfer_lr is not None:
-                layer.state["warm_lr"].fill_(transfer_lr)
+            own: Any = layer.algorithm
+            usual = own.beta(self.last)
+            layer.state["warm_lr"].fill_(usual if transfer_lr is None else transfer_lr)
         self._tell()
 
     @property

@@ -140,7 +140,14 @@ def lemma2(
     rate = positive("alpha", alpha) * mu * smoothness * scale / (4 * (mu + smoothness))
     if rate >= 1:
         raise ConfigError(f"alpha must keep the rate {rate:.3g} below 1, got {alpha}; lower it")
-    noise = 8 * (mu + smoothness) * alpha * f_max**2 * sigma**2 / (scale * mu * smoothness)
+    noise = (
+        8
+        * (mu + smoothness)
+        * alpha
+        * positive("f_max", f_max) ** 2
+        * sigma**2
+        / (scale * mu * smoothness)
+    )
     noise += constant * scale ** (-4 / 3) * (sigma * dw_min) ** (2 / 3)
     return Contraction((1 - rate) ** whole("updates", updates, 1), rate, noise)
 
@@ -162,13 +169,16 @@ def lemma3(
     squared error of the source, plus 2 F_max constant dw_min / H_min.
 
     Raises:
-        ConfigError: if beta is above F_max^3 gamma / (3 H_min), where the lemma ends.
+        ConfigError: if beta is above F_max^3 gamma / (3 H_min), where the lemma ends, or the rate
+            not below 1.
     """
     inside("gamma", gamma, 0, 1, "it is the ratio of tiles")
     most = f_max**3 * gamma / (3 * inside("h_min", h_min, 0, math.inf, "see Assumption 4"))
     if not 0 < beta <= most:
         raise ConfigError(f"beta must lie in (0, {most:.4g}], got {beta!r}; use a smaller one")
-    rate = beta * h_min / (2 * gamma * f_max)
+    rate = beta * h_min / (2 * gamma * positive("f_max", f_max))
+    if rate >= 1:
+        raise ConfigError(f"beta must keep the rate {rate:.3g} below 1, got {beta}; lower it")
     floor = 6 * f_max**4 * gamma**2 / h_min**2 * source_error
     floor += 2 * f_max * constant * dw_min / h_min
     return Contraction((1 - rate) ** whole("updates", updates, 1), rate, floor)

@@ -146,7 +146,7 @@ class Composite:
     def _pulse_events(self, n: int, v: Vectors, lr: float, train: PulseTrain, parts: int) -> int:
         arguments = (
             *self._physics[n], *self._next(n, kind=0), self.w, n, self.coefficients, self.weight,
-            self.wear, v.own_x, v.starts, v.offset, v.turned, v.own_d, v.row0, v.x_max, v.d_max,
+            self.wear, v.own_x, v.starts, v.offset, v.own_turned, v.own_d, v.row0, v.x_max, v.d_max,
             float(lr), *train.arguments,
         )  # fmt: skip
         if parts == 1:
@@ -172,7 +172,7 @@ class Composite:
 
             def collect(begin: int, end: int, first: int = first, lists: tuple = lists) -> None:  # type: ignore[type-arg]
                 dense.list_columns(
-                    law, key, first + begin, v.own_x, v.starts, v.offset, v.turned, v.x_max,
+                    law, key, first + begin, v.own_x, v.starts, v.offset, v.own_turned, v.x_max,
                     v.d_max, float(lr), spec[DW_MIN], *train.arguments,
                     *(a[begin:end] for a in lists),
                 )  # fmt: skip

@@ -36,16 +36,16 @@ class Vectors:
         x, d: as above, to look at: x may be the user's own data. Others may take their place
             (`v.d = 2 * v.d`), of the same shape.
         turned: (d_in,) uint8, not 0 where a column's x counts with the other sign; an algorithm
-            with choppers sets it.
-        own_x, own_d: x and d as the kernels take them, which no one else writes to.
+            with choppers sets it (as a whole: it is read only).
+        own_x, own_d, own_turned: the same as the kernels take them, which no one else writes to.
         x_max, d_max: (n, p) float32, largest |x| and |d| of every vector; see `measure`.
         most: sum of x_max * d_max over the vectors.
         stale: whether these are still to be measured.
     """
 
     __slots__ = (
-        "d_max", "most", "offset", "own_d", "own_x", "row0", "stale", "starts", "turned", "window",
-        "x_max",
+        "d_max", "most", "offset", "own_d", "own_turned", "own_x", "row0", "stale", "starts",
+        "window", "x_max",
     )  # fmt: skip
 
     def __init__(
@@ -59,7 +59,7 @@ class Vectors:
     ) -> None:
         self.own_x, self.starts, self.offset, self.own_d = x, starts, offset, d
         self.row0, self.window = row0, window
-        self.turned = _no_turns(offset.size)
+        self.own_turned = _no_turns(offset.size)
         self.x_max = self.d_max = _UNKNOWN
         self.most, self.stale = math.nan, True
 
@@ -81,6 +81,21 @@ class Vectors:
     def d(self, values: np.ndarray) -> None:
         self.own_d, self.stale = _in_place_of(self.own_d, values, "d"), True
 
+    @property
+    def turned(self) -> np.ndarray:
+        """Where a column's x counts with the other sign, (d_in,) uint8; read only."""
+        return _locked(self.own_turned)
+
+    @turned.setter
+    def turned(self, values: np.ndarray) -> None:
+        found = np.ascontiguousarray(values, dtype=np.uint8)
+        if found.shape != (self.offset.size,):
+            raise ConfigError(
+                f"turned must have an entry for each of {self.offset.size} columns, got the shape "
+                f"{found.shape}"
+            )
+        self.own_turned = found
+
     def __len__(self) -> int:
         return self.own_d.shape[0] * self.own_d.shape[2]
 
@@ -88,7 +103,7 @@ class Vectors:
         """Find the largest |x| and |d| of every vector, on which its pulse train depends.
 
         Raises:
-            UpdateError: if an input or a gradient is NaN or infinite.
+            UpdateError: if an input or a gradient is NaN, infinite or beyond 1e30 in size.
         """
         n, _, p = self.own_d.shape
         largest = np.empty((2, n, p), dtype=np.float32)
@@ -101,7 +116,8 @@ class Vectors:
         if not math.isfinite(self.most):
             raise UpdateError(
                 "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
-                "changed. Lower the learning rate or look for the operation that made them"
+                "changed (numbers beyond 1e30 count as infinite). Lower the learning rate or look "
+                "for the operation that made them"
             )
         self.x_max, self.d_max = largest
         self.stale = False
@@ -112,7 +128,7 @@ class Vectors:
             self.own_x[begin:end], self.starts, self.offset, self.own_d[begin:end], self.row0,
             self.window,
         )  # fmt: skip
-        part.turned = self.turned
+        part.own_turned = self.own_turned
         if not self.stale:
             part.stale = False
             part.x_max, part.d_max = self.x_max[begin:end], self.d_max[begin:end]
