@@ -87,6 +87,7 @@ def import_own(path: str, kind: str) -> Any:
     module, _, attribute = path.partition(":")
     if not module or not attribute:
         raise ConfigError(f"{kind} {path!r} cannot be imported: it must read module:name")
+    importlib.invalidate_caches()  # it may have been written a moment ago
     try:
         found = importlib.import_module(module)
     except (Exception, SystemExit) as error:  # whatever a module of the user's own may raise

@@ -549,8 +549,12 @@ class TestAutoScale:
         return float(layer.scale)
 
     def test_hidden_tiles_have_no_part_in_it(self):
-        rule = rt.algorithms.TikiTakaV2([self.device, self.wide(3.1)])
-        assert self.scale(rule) == pytest.approx(3 / 8)
+        wide = self.wide(3.1)
+        for rule in (
+            rt.algorithms.TikiTakaV2([self.device, wide]),
+            rt.algorithms.GatedResidualLearning([self.device, wide, wide], tiles=3),
+        ):
+            assert self.scale(rule) == pytest.approx(3 / 8)
 
     @pytest.mark.parametrize(("reach", "expected"), [(10.0, 3 / 8), (20.0, 3 / 16)])
     def test_finer_tiles_count_by_their_share(self, reach, expected):

@@ -7,6 +7,7 @@ memory of another, and most of it runs on several devices at a time.
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import BARE
 from resitile.kernels.crosspoint import (
     bounds_of,
     crosspoint,
@@ -128,7 +129,7 @@ def _noise(law, table, hashes, begin, end, rows):
 
 
 # Without reference counts, as `fire` (it makes no array): calls keep Numba from removing them.
-@njit(nogil=True, error_model="numpy", _nrt=False)
+@njit(nogil=True, error_model="numpy", **BARE)
 def _many(law, spec, table, key, begin, end, up, devices, slots, rows, hashes):
     """`crosspoint` and `cycle_noise` of listed devices, the same numbers in passes."""
     _hash(key, devices, begin, end, hashes)
@@ -162,7 +163,7 @@ def _fall(law, rows, begin, end, cycle, additive):
         rows[own + _VALUE, e] = pulse(law, w, False, p, step, step, cycle, additive, xi)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+@njit(cache=True, nogil=True, error_model="numpy", **BARE)
 def fire(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs):
     """Send the listed pulses; `tiles` is (d_out * d_in, tiles), `weight` (d_out * d_in,)."""
     devices, slots, rows, hashes = lists

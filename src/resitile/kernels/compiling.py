@@ -1,8 +1,13 @@
-"""How often Numba has compiled something, so that no timing takes it for training."""
+"""How kernels are compiled: without reference counts where that pays, and how often it happened."""
 
 from typing import Any
 
 from numba.core import event
+
+# For inner functions of kernels, which make no array and live as long as their arguments: Numba
+# counts references for every slice that it cannot prove to need none, two atomic operations each,
+# which takes as long as a pulse. The option is Numba's own for its library; it has no other name.
+BARE = {"_nrt": False}
 
 
 class _Count(event.Listener):  # type: ignore[misc]

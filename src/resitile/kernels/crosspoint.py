@@ -9,6 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import BARE
 from resitile.kernels.law import (
     ADDITIVE,
     CYCLE,
@@ -94,7 +95,7 @@ def _all_steps(spec, gain, skew, step_up, step_down):
         step_up[j], step_down[j] = steps_of(spec, gain[j], skew[j])
 
 
-@njit(nogil=True, error_model="numpy", _nrt=False)
+@njit(nogil=True, error_model="numpy", **BARE)
 def crosspoints(law, spec, key, first, table, own, step_up, step_down, scratch):
     """`crosspoint` of neighbours, from number `first` on: p into the columns of `own`.
 

@@ -6,6 +6,7 @@ It pays when a device meets several pulses. Arguments are those of `update.py`.
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import BARE
 from resitile.kernels.crosspoint import crosspoints, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters, plain, width
 from resitile.kernels.lines import (
@@ -134,7 +135,7 @@ def _wear_out(wear, active, front, back):
 
 
 # Without reference counts, which would be kept for every slice of every row: it makes no array.
-@njit(nogil=True, error_model="numpy", _nrt=False)
+@njit(nogil=True, error_model="numpy", **BARE)
 def _pulse(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
     lines, words, spans, scales, lengths, d, row0, low, high, keys, chosen, marks, row, scratch,

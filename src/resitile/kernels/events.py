@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
+from resitile.kernels.compiling import BARE
 from resitile.kernels.law import DW_MIN
 from resitile.kernels.lines import lines_of_slot, row_key, sample_columns
 from resitile.kernels.random import below, halves
@@ -123,7 +124,7 @@ def _send_slot(
 
 
 # Without reference counts, which would be kept for every slice of every vector: it makes no array.
-@njit(nogil=True, error_model="numpy", _nrt=False)  # x / 0 in lanes that are not used
+@njit(nogil=True, error_model="numpy", **BARE)  # x / 0 in lanes that are not used
 def _pulse(
     law, spec, table, device_key, key, tiles, t, coefficients, weight, wear, x, starts, offset,
     turned, d, row0, x_max, d_max, lr, bits, manage, manage_length, low, high, columns, block, rows,

@@ -10,6 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import BARE
 from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
 from resitile.kernels.update import ONE
 from resitile.kernels.words import larger_magnitude, trailing_zeros
@@ -119,7 +120,7 @@ def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags
     return np.int64(front), np.int64(back)
 
 
-@njit(nogil=True, error_model="numpy", _nrt=False)
+@njit(nogil=True, error_model="numpy", **BARE)
 def sample_columns(
     vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags, found
 ):
@@ -201,7 +202,7 @@ def _summary(largest):
     return total
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, **BARE)
 def measure_rows(sources, x, d, largest):
     """Measure a linear layer's vectors.
 
@@ -265,8 +266,9 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
     return _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wide)
 
 
-@njit(nogil=True, _nrt=False)  # no reference counts for every slice: it makes no array
+@njit(nogil=True, **BARE)  # no reference counts for every slice: it makes no array
 def _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wide):
+    """`measure_patches` with space to work in."""
     x_bits, bits, pixels = x.view(np.int32), largest.view(np.int32), plane.size
     for n in range(x.shape[0]):
         plane[:] = 0
@@ -289,7 +291,7 @@ def _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wi
     return _summary(largest)
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, **BARE)
 def mean_product(sources, x, starts, offset, d):
     """The mean of mean |x| times mean |d| over some of the vectors; arguments as above."""
     vectors, patches = d.shape[0] * d.shape[2], d.shape[2]

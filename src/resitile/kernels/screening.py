@@ -8,6 +8,7 @@ import math
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import BARE
 from resitile.kernels.lines import MAX_BITS, line_bits, list_hits, row_key, threshold, train
 from resitile.kernels.random import halves, line_draw
 from resitile.kernels.update import ONE
@@ -37,7 +38,7 @@ def trains(lr, x_max, d_max, dw_min, bits, manage, manage_length, lengths, rows,
     return longest
 
 
-@njit(nogil=True, error_model="numpy", _nrt=False)  # not inlined: it compiles faster
+@njit(nogil=True, error_model="numpy", **BARE)  # not inlined: it compiles faster
 def screen_one(d, low, key, scale, length, eights, fired, slots):
     """Rows of `d` that fire for one vector, into `fired`, and in which slots; their number.
 
@@ -59,7 +60,7 @@ def screen_one(d, low, key, scale, length, eights, fired, slots):
     return count
 
 
-@njit(cache=True, nogil=True, _nrt=False)  # not inlined: the compiler sees that it can vectorise
+@njit(cache=True, nogil=True, **BARE)  # not inlined: the compiler sees that it can vectorise
 def screen_block(
     law, d, begin, end, low, high, longest, keys, key_low, key_high, scales, lengths, eights, found,
     fired, slots, count,

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
+from resitile.kernels.compiling import BARE
 from resitile.kernels.crosspoint import crosspoint, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
 from resitile.kernels.lines import MAX_BITS, line_bits, list_hits, row_key, threshold, train
@@ -45,7 +46,7 @@ def inside(sources, columns, d_in):
     return True
 
 
-@njit(cache=True, nogil=True, _nrt=False)
+@njit(cache=True, nogil=True, **BARE)
 def read_columns(sources, tiles, first, last, columns, out):
     """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`."""
     for i in range(tiles.shape[0]):
@@ -85,7 +86,7 @@ def _hits(law, low, high, limits, b, now, flags):
             hit[k] = fires & now[k]
 
 
-@njit(nogil=True, error_model="numpy", _nrt=False)
+@njit(nogil=True, error_model="numpy", **BARE)
 def _list_devices(found, limits, columns, d_in, now, devices, slots):
     """List the devices of `found`, numbers in the block, see `burst.append`: (ups, downs).
 
@@ -107,7 +108,7 @@ def _list_devices(found, limits, columns, d_in, now, devices, slots):
     return np.int64(front), np.int64(back)
 
 
-@njit(nogil=True, error_model="numpy", _nrt=False)
+@njit(nogil=True, error_model="numpy", **BARE)
 def _prepare(
     updates, step, changes, lr, dw_min, bits, manage, manage_length, keys, low, high, open_slots,
     limits, scratch,
