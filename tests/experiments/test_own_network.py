@@ -29,6 +29,10 @@ class LogProbabilities(Scores):
     def forward(self, images):
         return super().forward(images).log_softmax(1)
 
+class Probabilities(Scores):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
 class Narrow(Scores):
     def forward(self, images):
         return super().forward(images[..., :20])
@@ -109,6 +113,16 @@ def test_scores_are_trained_as_log_probabilities_are(
     assert found[0]["val_accuracy"] == pytest.approx(found[1]["val_accuracy"], abs=0.02)
     assert found[0]["test_accuracy"] == pytest.approx(found[1]["test_accuracy"], abs=0.02)
     assert found[0]["val_accuracy"] > 0.3
+
+
+def test_probabilities_are_told(
+    made: Callable[..., Config], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    with pytest.warns(UserWarning, match="leave the softmax out, or use LogSoftmax"):
+        run(made("Probabilities"), tmp_path / "runs")
+    recwarn.clear()
+    run(made("Scores"), tmp_path / "runs")
+    assert not [w for w in recwarn if "softmax" in str(w.message)]
 
 
 @pytest.mark.parametrize(

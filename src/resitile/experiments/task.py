@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import hashlib
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -178,6 +179,9 @@ def _parameters(model: nn.Module, digital_lr: float | None) -> Any:
 def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
     """Cross entropy of what the model returns: log-probabilities, or scores of any size.
 
+    Warns:
+        UserWarning: if it returns probabilities.
+
     Raises:
         ConfigError: if the model does not take these images, or has not a score for every class.
     """
@@ -198,6 +202,13 @@ def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
         raise ConfigError(
             f"model {name!r} must return scores of shape (batch, classes) with at least {classes} "
             f"classes; for {len(images)} images it returned {found}"
+        )
+    if bool((out >= 0).all() and ((out.sum(1) - 1).abs() < _NORMAL).all()):
+        warnings.warn(
+            f"what model {name!r} returns adds up to 1, as the probabilities of a softmax do; the "
+            "loss takes scores or log-probabilities, and such a model learns slowly and stays "
+            "unsure: leave the softmax out, or use LogSoftmax",
+            stacklevel=2,
         )
     normal = bool((out.logsumexp(1).abs() < _NORMAL).all())
     return F.nll_loss if normal else F.cross_entropy
