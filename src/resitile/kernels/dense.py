@@ -44,10 +44,11 @@ def list_columns(
         lengths[v], scales[v] = length, row
         spans[v, 0], spans[v, 1] = 0, 0
         if length:
-            spans[v] = sample_columns(
+            front, back = sample_columns(
                 below(key, first + v + 1), x, n, starts[p], offset, turned, x_max[n, p], column,
                 length, lines[v], words[v], flags, found,
             )  # fmt: skip
+            spans[v, 0], spans[v, 1] = front, back  # a tuple at once would compile for a second
 
 
 @njit(inline="always")
