@@ -355,3 +355,16 @@ def test_what_is_due_is_carried_over_by_one_column_at_most():
     assert sum(c.size for _, c in columns_due(state, 0, 30.0, 8)) == 8
     assert state["due"].item() == 1.0
     assert sum(c.size for _, c in columns_due(state, 0, 0.5, 8)) == 1
+
+
+@pytest.mark.parametrize("name", ["gated_residual_learning", "cascaded_residual_learning"])
+def test_an_enormous_input_is_survived(name):
+    """The sum of such sizes is more than float32 holds; what follows is trained as ever."""
+    rule = rt.algorithms.create(name, rt.devices.SoftBounds(states=4))
+    layer = AnalogLinear(8, 4, bias=False, algorithm=rule, seed=0)
+    optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1)
+    for size in (3e38, 1.0, 1.0):
+        optimizer.zero_grad()
+        (layer(torch.full((2, 8), size)) * 1e-30).sum().backward()
+        optimizer.step()
+    assert np.isfinite(layer.state["strength"].item())

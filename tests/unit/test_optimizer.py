@@ -386,7 +386,7 @@ class TestRefusals:
             owner.step()
         assert same(model, again)
 
-    @pytest.mark.parametrize("bad", [float("nan"), float("inf"), 2e30])
+    @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
     @pytest.mark.parametrize("where", ["input", "gradient"])
     def test_what_is_not_finite_changes_nothing(self, bad, where):
         model = network()

@@ -79,9 +79,17 @@ def mean_pulses(batch: Sequence[Vectors], device: Device, rows: int) -> float:
     total = 0.0
     for v in batch:
         x, d = v.own_x, v.own_d
-        mean = float(np.abs(x).mean()) * float(np.abs(d).mean())
+        mean = _mean_size(x) * _mean_size(d)
         total += mean * len(v) * d.shape[1] / rows
     return total / device.dw_min
+
+
+def _mean_size(values: np.ndarray) -> float:
+    """E|values|, in float32 as far as that goes."""
+    sizes = np.abs(values)
+    with np.errstate(over="ignore"):
+        mean = float(sizes.mean())
+    return mean if math.isfinite(mean) else float(sizes.mean(dtype=np.float64))
 
 
 def renewing_step(

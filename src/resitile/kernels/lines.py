@@ -18,7 +18,7 @@ from resitile.kernels.words import larger_magnitude, trailing_zeros
 _TWO32 = np.float32(4294967296.0)
 _SURE = np.float32(8589934592.0)  # above every 32-bit number: the line fires for certain
 _RARE = np.float32(2**29)  # a line fires with a chance below 1/8
-_TOO_LARGE = np.float32(1e30).view(np.int32)  # sums of what is smaller are finite
+_INFINITY = np.int32(0x7F800000)
 _FASTEST = 1e100  # steps per unit of x d: squared, and times squares of x and d, still finite
 MAX_BITS = 32  # a line's train is one 32-bit word
 _PICKED = 16  # vectors from which the strength of a mini-batch is estimated
@@ -190,11 +190,11 @@ def _product(x_max, d_max):
 
 @njit(inline="always")
 def _summary(largest):
-    """The sum of x_max * d_max; infinite if one of them is NaN or not below 1e30."""
+    """The sum of x_max * d_max; infinite if one of them is infinity or NaN."""
     bits, top = largest.view(np.int32).reshape(-1), np.int32(0)
     for k in range(bits.size):
         top = larger_magnitude(top, bits[k])
-    if top >= _TOO_LARGE:
+    if top >= _INFINITY:
         return np.inf
     total = 0.0
     for n in range(largest.shape[1]):
@@ -213,7 +213,7 @@ def measure_rows(sources, x, d, largest):
         largest: (2, n, 1) float32, filled: largest |x|, largest |d| of each vector.
 
     Returns:
-        The sum of their products; infinity if a number is NaN or not below 1e30 in size.
+        The sum of their products; infinity if a number is not finite.
     """
     x_bits, d_bits, bits = x.view(np.int32), d.view(np.int32), largest.view(np.int32)
     for n in range(x.shape[0]):
@@ -259,7 +259,7 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
         largest: (2, n, p) float32, filled: largest |x|, largest |d| of each vector.
 
     Returns:
-        The sum of their products; infinity if a number is NaN or not below 1e30 in size.
+        The sum of their products; infinity if a number is not finite.
     """
     size = x.shape[1] // channels
     plane, wide = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)

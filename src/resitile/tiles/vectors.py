@@ -103,7 +103,7 @@ class Vectors:
         """Find the largest |x| and |d| of every vector, on which its pulse train depends.
 
         Raises:
-            UpdateError: if an input or a gradient is NaN, infinite or beyond 1e30 in size.
+            UpdateError: if an input or a gradient is NaN or infinite.
         """
         n, _, p = self.own_d.shape
         largest = np.empty((2, n, p), dtype=np.float32)
@@ -116,8 +116,7 @@ class Vectors:
         if not math.isfinite(self.most):
             raise UpdateError(
                 "the inputs or gradients of an analog layer hold NaN or infinity; nothing was "
-                "changed (numbers beyond 1e30 count as infinite). Lower the learning rate or look "
-                "for the operation that made them"
+                "changed. Lower the learning rate or look for the operation that made them"
             )
         self.x_max, self.d_max = largest
         self.stale = False
