@@ -25,6 +25,7 @@ from resitile.kernels.law import (
     own_parameters,
     width,
 )
+from resitile.kernels.memory import allocate
 from resitile.kernels.random import below, cycle_noise, noise_level, normal
 from resitile.kernels.update import refresh
 
@@ -33,13 +34,16 @@ _MANY = 16  # devices from which passes over all of them pay
 
 
 @njit(inline="always")
-def scratch(law, size):
-    """Lists for `size` devices: their numbers, the keys of their slots, rows of numbers, hashes."""
+def lists(law, size):
+    """For `size` devices: their numbers, the keys of their slots, rows of numbers, hashes.
+
+    They are to be given back: see `memory.release`.
+    """
     return (
-        np.empty(size, dtype=np.uint64),
-        np.empty(size, dtype=np.uint64),
-        np.empty((width(law) + 5, size), dtype=np.float32),
-        np.empty(size, dtype=np.uint64),
+        allocate(size, np.uint64),
+        allocate(size, np.uint64),
+        allocate((width(law) + 5, size), np.float32),
+        allocate(size, np.uint64),
     )
 
 
@@ -68,13 +72,13 @@ def append(devices, slots, slot, first, lines, front, back, rising, ups, downs):
 # compiler sees that it can work on several devices at a time.
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _hash(key, devices, begin, end, hashes):
     for e in range(np.uint64(begin), np.uint64(end)):
         hashes[e] = below(key, devices[e] * STREAMS)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _deviates(law, table, hashes, begin, end, rows):
     own = width(law)
     for e in range(np.uint64(begin), np.uint64(end)):
@@ -83,13 +87,13 @@ def _deviates(law, table, hashes, begin, end, rows):
         rows[own + _GAIN, e], rows[own + _SKEW, e] = normal(table, h, 2), normal(table, h, 3)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _bounds(spec, begin, end, rows):
     for e in range(np.uint64(begin), np.uint64(end)):
         rows[0, e], rows[1, e] = bounds_of(spec, rows[0, e], rows[1, e])
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _gains(law, spec, begin, end, rows):
     gain = width(law) + _GAIN
     if spec[LOG_NORMAL] > 0:
@@ -100,7 +104,7 @@ def _gains(law, spec, begin, end, rows):
             rows[gain, e] = gain_of(spec, rows[gain, e])
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _steps(law, spec, begin, end, up, rows):
     own = width(law)
     for e in range(np.uint64(begin), np.uint64(end)):
@@ -108,7 +112,7 @@ def _steps(law, spec, begin, end, up, rows):
         rows[own + _STEP, e] = both[0] if up else both[1]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _fields(law, spec, table, key, devices, begin, end, rows):
     for e in range(np.uint64(begin), np.uint64(end)):
         p = own_parameters(law, rows[0, e], rows[1, e], spec, key, devices[e], table)
@@ -116,20 +120,20 @@ def _fields(law, spec, table, key, devices, begin, end, rows):
             rows[k, e] = p[k]
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _noise_levels(devices, slots, begin, end, hashes):
     for e in range(np.uint64(begin), np.uint64(end)):
         hashes[e] = noise_level(slots[e], devices[e])
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _noise(law, table, hashes, begin, end, rows):
     for e in range(np.uint64(begin), np.uint64(end)):
         rows[width(law) + _NOISE, e] = table[hashes[e]]
 
 
 # Without reference counts, as `fire` (it makes no array): calls keep Numba from removing them.
-@njit(nogil=True, error_model="numpy", **BARE)
+@njit(**BARE)
 def _many(law, spec, table, key, begin, end, up, devices, slots, rows, hashes):
     """`crosspoint` and `cycle_noise` of listed devices, the same numbers in passes."""
     _hash(key, devices, begin, end, hashes)
@@ -143,7 +147,7 @@ def _many(law, spec, table, key, begin, end, up, devices, slots, rows, hashes):
     _noise(law, table, hashes, begin, end, rows)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _rise(law, rows, begin, end, cycle, additive):
     """The arithmetic alone, of pulses up."""
     own = width(law)
@@ -153,7 +157,7 @@ def _rise(law, rows, begin, end, cycle, additive):
         rows[own + _VALUE, e] = pulse(law, w, True, p, step, step, cycle, additive, xi)
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _fall(law, rows, begin, end, cycle, additive):
     """Of pulses down."""
     own = width(law)
@@ -163,10 +167,11 @@ def _fall(law, rows, begin, end, cycle, additive):
         rows[own + _VALUE, e] = pulse(law, w, False, p, step, step, cycle, additive, xi)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", **BARE)
+@njit(**BARE)
 def fire(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs):
     """Send the listed pulses; `tiles` is (d_out * d_in, tiles), `weight` (d_out * d_in,)."""
     devices, slots, rows, hashes = lists
+    t = np.uint64(t)  # as below
     value = width(law) + _VALUE
     for side in range(2):
         begin, end = (0, ups) if side == 0 else (devices.size - downs, devices.size)

@@ -4,10 +4,22 @@ from typing import Any
 
 from numba.core import event
 
-# For inner functions of kernels, which make no array and live as long as their arguments: Numba
-# counts references for every slice that it cannot prove to need none, two atomic operations each,
-# which takes as long as a pulse. The option is Numba's own for its library; it has no other name.
-BARE = {"_nrt": False}
+# Options of functions that only kernels call: Numba would make an entry from Python and one from C
+# for each of them, with code that unpacks every argument, which took a quarter of compiling.
+INNER = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cpython_wrapper": True,
+    "no_cfunc_wrapper": True,
+}
+
+# For inner functions which make no array and live as long as their arguments: Numba counts
+# references for every slice that it cannot prove to need none, two atomic operations each, which
+# takes as long as a pulse. The option is Numba's own for its library; it has no other name.
+BARE = {**INNER, "_nrt": False}
+
+# Of functions that are called from Python, and kept on disk.
+ENTRY = {"cache": True, "nogil": True, "no_cfunc_wrapper": True}
 
 
 class _Count(event.Listener):  # type: ignore[misc]

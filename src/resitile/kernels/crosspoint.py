@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from resitile.kernels.compiling import BARE
+from resitile.kernels.compiling import BARE, ENTRY
 from resitile.kernels.law import (
     ADDITIVE,
     CYCLE,
@@ -68,7 +68,7 @@ def steps_of(spec, gain, skew):
     return step_up, abs((spec[DOWN] - _ONE) + gain - skew) * spec[DW_MIN]
 
 
-@njit(nogil=True, error_model="numpy")  # not inlined: compiled once for all kernels
+@njit(**BARE)  # not inlined: compiled once for all kernels
 def crosspoint(law, spec, key, index, table):
     """The parameters of crosspoint number `index`: (p, step_up, step_down).
 
@@ -83,19 +83,19 @@ def crosspoint(law, spec, key, index, table):
     return p, step_up, step_down
 
 
-@njit(nogil=True, error_model="numpy")  # as what follows: it vectorises in a function of its own
+@njit(**BARE)  # as what follows: it vectorises in a function of its own
 def _all_bounds(spec, low, high):
     for j in range(np.uint64(low.size)):
         low[j], high[j] = bounds_of(spec, low[j], high[j])
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _all_steps(spec, gain, skew, step_up, step_down):
     for j in range(np.uint64(gain.size)):
         step_up[j], step_down[j] = steps_of(spec, gain[j], skew[j])
 
 
-@njit(nogil=True, error_model="numpy", **BARE)
+@njit(**BARE)
 def crosspoints(law, spec, key, first, table, own, step_up, step_down, scratch):
     """`crosspoint` of neighbours, from number `first` on: p into the columns of `own`.
 
@@ -116,7 +116,7 @@ def crosspoints(law, spec, key, first, table, own, step_up, step_down, scratch):
                 own[k, j] = p[k]
 
 
-@njit(nogil=True, error_model="numpy")  # as `crosspoint`
+@njit(**BARE)  # as `crosspoint`
 def pulse(law, w, up, p, step_up, step_down, cycle, additive, xi):
     """The weight after one pulse; `xi` is the cycle-to-cycle deviate of this pulse."""
     if up:
@@ -127,23 +127,23 @@ def pulse(law, w, up, p, step_up, step_down, cycle, additive, xi):
     return min(max(w + step * answer, p[0]), p[1])
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def describe_crosspoints(law, spec, key, table, out):
     """Fill `out` (crosspoints, 2 + fields + 2) with p, step_up and step_down of each."""
     for c in range(out.shape[0]):
-        p, up, down = crosspoint(law, spec, key, c, table)
+        p, up, down = crosspoint(law, spec, key, np.uint64(c), table)
         for k in range(len(p)):
             out[c, k] = p[k]
         out[c, len(p)] = up
         out[c, len(p) + 1] = down
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def pulse_staircase(law, spec, key, table, w, ups, noise_key):
     """Send the same train of pulses to every crosspoint of flat `w`; `ups[t]` is its direction."""
     cycle, additive = spec[CYCLE], spec[ADDITIVE] > 0
     for c in range(w.size):
-        p, up, down = crosspoint(law, spec, key, c, table)
+        p, up, down = crosspoint(law, spec, key, np.uint64(c), table)
         for t in range(ups.size):
             xi = cycle_noise(table, below(noise_key, t), c)
             w[c] = pulse(law, w[c], ups[t], p, up, down, cycle, additive, xi)

@@ -6,7 +6,7 @@ It pays when a device meets several pulses. Arguments are those of `update.py`.
 import numpy as np
 from numba import njit
 
-from resitile.kernels.compiling import BARE
+from resitile.kernels.compiling import BARE, ENTRY
 from resitile.kernels.crosspoint import crosspoints, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters, plain, width
 from resitile.kernels.lines import (
@@ -17,13 +17,14 @@ from resitile.kernels.lines import (
     threshold,
     train,
 )
+from resitile.kernels.memory import allocate, release
 from resitile.kernels.random import below, cycle_levels
 from resitile.kernels.update import ONE, refresh, slot_key
 
 _FULL = 4  # where a slot pulses at least every fourth device, all of a row are computed with
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**ENTRY, _nrt=False, error_model="numpy")
 def list_columns(
     law, key, first, x, starts, offset, turned, x_max, d_max, lr, dw_min, bits, manage,
     manage_length, lines, words, spans, scales, lengths,
@@ -33,8 +34,8 @@ def list_columns(
     Vector v of the chunk (number `first + v`) gets its columns in lines[v] and words[v], as
     `sample_columns` orders them, and spans[v] = (positive, negative) counts.
     """
-    flags = np.zeros((offset.size + 7) // 8, dtype=np.uint64)
-    found = np.empty(offset.size, dtype=np.uint32)
+    flags, found = allocate((offset.size + 7) // 8, np.uint64), allocate(offset.size, np.uint32)
+    flags[:] = 0
     patches = starts.size
     for v in range(lengths.size):
         n, p = (first + v) // patches, (first + v) % patches
@@ -49,6 +50,7 @@ def list_columns(
                 length, lines[v], words[v], flags, found,
             )  # fmt: skip
             spans[v, 0], spans[v, 1] = front, back  # a tuple at once would compile for a second
+    release((flags, found))
 
 
 @njit(inline="always")
@@ -80,7 +82,7 @@ def _mark(lines, front, back, signs):
         signs[np.uint64(lines[c])] = -1
 
 
-@njit(nogil=True, error_model="numpy")  # not inlined: the compiler then sees that it can vectorise
+@njit(**BARE)  # not inlined: the compiler then sees that it can vectorise
 def _cross_marked(law, signs, turn, noise, row, own, step_up, step_down, cycle, additive):
     """A pulse for each device of one row that has a sign: up where times `turn` it is above 0."""
     for j in range(np.uint64(row.size)):
@@ -135,15 +137,21 @@ def _wear_out(wear, active, front, back):
         wear[active[c]] += 1
 
 
-# Without reference counts, which would be kept for every slice of every row: it makes no array.
-@njit(nogil=True, error_model="numpy", **BARE)
-def _pulse(
+@njit(**ENTRY, _nrt=False, error_model="numpy")
+def pulse_rows(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
-    lines, words, spans, scales, lengths, d, row0, low, high, keys, chosen, marks, row, scratch,
+    lines, words, spans, scales, lengths, d, row0, low, high,
 ):  # fmt: skip
-    """`pulse_rows` with space to work in."""
-    patches, d_in = d.shape[2], lines.shape[1]
-    weights, own, step_up, step_down, _, _ = row
+    """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
+    patches, count, d_in = d.shape[2], lengths.size, lines.shape[1]
+    # What belongs to each device of a row, side by side, not a tile's stack apart.
+    numbers, levels = allocate((6, d_in), np.float32), allocate(d_in, np.uint16)
+    weights, step_up, step_down, noise = numbers[0], numbers[1], numbers[2], numbers[3]
+    own = allocate((width(law), d_in), np.float32)
+    row = (weights, own, step_up, step_down, noise, levels)
+    keys, chosen = allocate(count, np.uint64), allocate(d_in, np.uint32)
+    marks = allocate((count + 1, d_in), np.int8)  # of each vector, of a slot
+    noise[:] = 0  # where no pulse is sent as well
     pulses = np.int64(0)
     for v in range(lengths.size):
         keys[v] = below(key, first + v + 1)
@@ -152,7 +160,7 @@ def _pulse(
     for i in range(low, high):
         at = row0 + i
         device = np.uint64(at * d_in)
-        crosspoints(law, spec, device_key, at * d_in, table, own, step_up, step_down, scratch)
+        crosspoints(law, spec, device_key, at * d_in, table, own, step_up, step_down, numbers[4:])
         for j in range(d_in):
             weights[j] = tiles[at, j, t]
         for v in range(lengths.size):
@@ -181,29 +189,5 @@ def _pulse(
         if coefficients[t] != 0:
             for j in range(d_in):
                 refresh(tiles[at], coefficients, weight[at], j)
+    release((numbers, levels, own, keys, chosen, marks))
     return pulses
-
-
-@njit(cache=True, nogil=True)
-def pulse_rows(
-    law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
-    lines, words, spans, scales, lengths, d, row0, low, high,
-):  # fmt: skip
-    """Send a chunk of vectors as pulses, row after row; returns the number of pulses."""
-    count, d_in = lines.shape
-    numbers = np.zeros((6, d_in), dtype=np.float32)
-    row = (  # what belongs to each device of a row, side by side, not a tile's stack apart
-        numbers[0],  # weights
-        np.empty((width(law), d_in), dtype=np.float32),
-        numbers[1],  # steps up
-        numbers[2],  # steps down
-        numbers[3],  # noise
-        np.empty(d_in, dtype=np.uint16),
-    )
-    return _pulse(
-        law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
-        lines, words, spans, scales, lengths, d, row0, low, high,
-        np.empty(count, dtype=np.uint64), np.empty(d_in, dtype=np.uint32),
-        np.empty((count + 1, d_in), dtype=np.int8),  # of each vector, of a slot
-        row, numbers[4:],
-    )  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
-from resitile.kernels.compiling import BARE
+from resitile.kernels.compiling import ENTRY
 from resitile.kernels.law import DW_MIN
 from resitile.kernels.lines import lines_of_slot, row_key, sample_columns
+from resitile.kernels.memory import allocate, merged, release
 from resitile.kernels.random import below, halves
 from resitile.kernels.screening import screen_block, screen_one, trains
 from resitile.kernels.update import ONE, slot_key
@@ -91,20 +92,26 @@ def _send_slot(
     first, new = np.uint64(row0 * d_in), count * (front + back)
     falling = _by_sign(d, fired, count, order)
     few = new <= _FEW and busy.size > 0
-    if ups + downs:
-        full = not few or ups + downs + new > devices.size
-        if full or _clash(busy, order, count, lines, front, back):
+    for m in range(count + 1):
+        if m == 0:  # do those that wait have to go first?
+            send = ups + downs > 0 and (
+                not few
+                or ups + downs + new > devices.size
+                or _clash(busy, order, count, lines, front, back)
+            )
+        elif m < count:
+            send = ups + downs + front + back > devices.size
+        else:
+            send = not few
+        if send:
             burst.fire(
                 law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs
             )
-            _free(busy, devices, first, ups, downs)
-            ups, downs = 0, 0
-    for m in range(count):
-        if ups + downs + front + back > devices.size:
-            burst.fire(
-                law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs
-            )
-            ups, downs = 0, 0
+            if m == 0:
+                _free(busy, devices, first, ups, downs)
+            ups, downs = np.int64(0), np.int64(0)
+        if m == count:
+            continue
         row = np.uint64(order[m]) * np.uint64(d_in)
         ups, downs = burst.append(
             devices, slots, slot, first + row, lines, front, back, m >= falling, ups, downs
@@ -117,26 +124,37 @@ def _send_slot(
                 wear[at, lines[c], t] += 1
     if few:
         _mark(busy, order, count, lines, front, back)
-    else:
-        burst.fire(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs)
-        ups, downs = 0, 0
     return ups, downs
 
 
-# Without reference counts, which would be kept for every slice of every vector: it makes no array.
-@njit(nogil=True, error_model="numpy", **BARE)  # x / 0 in lanes that are not used
-def _pulse(
-    law, spec, table, device_key, key, tiles, t, coefficients, weight, wear, x, starts, offset,
-    turned, d, row0, x_max, d_max, lr, bits, manage, manage_length, low, high, columns, block, rows,
-    lists, busy,
+@njit(**ENTRY, _nrt=False, error_model="numpy")  # x / 0 in lanes that are not used
+def pulse_events(
+    law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
+    x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,
+    low, high,
 ):  # fmt: skip
-    """`pulse_events` with space to work in."""
-    images, patches = d.shape[0], d.shape[2]
-    t = np.uint64(t)  # unsigned indices: no test for negative ones
-    lines, words, some_lines, flags, found = columns
-    keys, key_low, key_high, row_scale, column_scale, length, eights, count = block
-    fired, slots, order, some_rows = rows
-    pulses, ups, downs = 0, 0, 0
+    """Send a mini-batch as pulses, following the events; returns the number of pulses."""
+    d_in, rows, images, patches = offset.size, high - low, d.shape[0], d.shape[2]
+    key, size = below(updates, step), min(_BLOCK, patches)
+    tiles, weight = merged(tiles), merged(weight)
+    lines = allocate(d_in, np.uint32)  # columns that fire
+    words = allocate(d_in, np.uint32)  # and in which slots
+    some_lines = allocate(d_in, np.uint32)  # those of one slot
+    flags, found = allocate((d_in + 7) // 8, np.uint64), allocate(d_in, np.uint32)
+    flags[:] = 0
+    # What belongs to each vector of a block.
+    keys, length = allocate(size, np.uint64), allocate(size, np.int64)
+    key_low, key_high = allocate(size, np.uint32), allocate(size, np.uint32)
+    row_scale, column_scale = allocate(size, np.float32), allocate(size, np.float64)
+    eights = allocate((max(size, rows if patches == 1 else 0) + 7) // 8, np.uint64)
+    # Which rows fire for each of them, and in which slots: short lists, mostly empty.
+    count, order = allocate(size, np.uint32), allocate(max(size, rows), np.uint32)
+    fired, slots = allocate((size, rows), np.uint32), allocate((size, rows), np.uint32)
+    some_rows = allocate(rows, np.uint32)  # those of one slot
+    busy = allocate(rows * d_in if rows * d_in <= _MARKED else 0, np.uint8)
+    busy[:] = 0
+    lists = burst.lists(law, max(d_in, _LIST))
+    pulses, ups, downs = np.int64(0), np.int64(0), np.int64(0)  # a literal is a type of its own
     for n in range(images):
         for p0 in range(0, patches, _BLOCK):
             size = min(_BLOCK, patches - p0)
@@ -153,12 +171,12 @@ def _pulse(
             eights[:] = 0
             if patches == 1:
                 count[0] = screen_one(
-                    d[n].reshape(-1)[low:high], low, keys[0], row_scale[0], length[0], eights,
+                    merged(d[n])[low:high], low, keys[0], row_scale[0], length[0], eights,
                     fired[0], slots[0],
                 )  # fmt: skip
             else:
                 screen_block(
-                    law, d[n], p0, p0 + size, low, high, longest, keys, key_low, key_high,
+                    law, d[n], p0, p0 + size, low, high, np.int64(longest), keys, key_low, key_high,
                     row_scale, length, eights, order, fired, slots, count,
                 )  # fmt: skip
             for r in range(size):
@@ -186,46 +204,7 @@ def _pulse(
                         on, order, crossed, up, down, ups, downs,
                     )  # fmt: skip
     burst.fire(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs)
+    release((lines, words, some_lines, flags, found, busy, some_rows, fired, slots, count, order))
+    release((keys, length, key_low, key_high, row_scale, column_scale, eights))
+    release(lists)
     return pulses
-
-
-@njit(cache=True, nogil=True)
-def pulse_events(
-    law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
-    x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,
-    low, high,
-):  # fmt: skip
-    """Send a mini-batch as pulses, following the events; returns the number of pulses."""
-    d_in, count, patches = offset.size, high - low, d.shape[2]
-    columns = (
-        np.empty(d_in, dtype=np.uint32),  # those that fire
-        np.empty(d_in, dtype=np.uint32),  # and in which slots
-        np.empty(d_in, dtype=np.uint32),  # those of one slot
-        np.zeros((d_in + 7) // 8, dtype=np.uint64),
-        np.empty(d_in, dtype=np.uint32),
-    )
-    size = min(_BLOCK, patches)
-    block = (  # what belongs to each of its vectors
-        np.empty(size, dtype=np.uint64),
-        np.empty(size, dtype=np.uint32),
-        np.empty(size, dtype=np.uint32),
-        np.empty(size, dtype=np.float32),
-        np.empty(size, dtype=np.float64),
-        np.empty(size, dtype=np.int64),
-        np.zeros((max(size, count if patches == 1 else 0) + 7) // 8, dtype=np.uint64),
-        np.zeros(size, dtype=np.uint32),
-    )
-    # Which rows fire for each vector of a block, and in which slots: short lists, mostly empty.
-    rows = (
-        np.empty((size, count), dtype=np.uint32),
-        np.empty((size, count), dtype=np.uint32),
-        np.empty(max(size, count), dtype=np.uint32),
-        np.empty(count, dtype=np.uint32),  # those of one slot
-    )
-    busy = np.zeros(count * d_in if count * d_in <= _MARKED else 0, dtype=np.uint8)
-    return _pulse(
-        law, spec, table, device_key, below(updates, step),
-        tiles.reshape(tiles.shape[0] * d_in, tiles.shape[2]), t, coefficients, weight.reshape(-1),
-        wear, x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,
-        low, high, columns, block, rows, burst.scratch(law, max(d_in, _LIST)), busy,
-    )  # fmt: skip

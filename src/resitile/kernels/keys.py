@@ -4,15 +4,16 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import random
+from resitile.kernels.compiling import ENTRY
 from resitile.kernels.law import sources
 
 
-@njit(cache=True)
+@njit(**ENTRY)
 def _update_stream(sources, seed, kind, tile):
     return random.update_stream(seed, kind, tile)
 
 
-@njit(cache=True)
+@njit(**ENTRY)
 def _below(sources, key, counter):
     return random.below(key, counter)
 

@@ -14,13 +14,14 @@ import math
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import ENTRY
 from resitile.kernels.law import as_parameters, exact_q
 
 _ROOT, _NORMAL = math.sqrt(2), math.sqrt(2 * math.pi)
 POINTS = 32  # of a response's table on either side of 0, so that kinks at halves are met
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def _clipped(mean, variance, low, high):
     """Mean and variance of a normal number that hard bounds clip."""
     deviation = math.sqrt(variance)
@@ -37,7 +38,7 @@ def _clipped(mean, variance, low, high):
     return mean + deviation * first, max(second - first * first, 0.0) * variance
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def _follow(
     readings, ups, first, end, bounds, table, steps, noise, additive, outliers, hidden, sound
 ):
@@ -75,7 +76,7 @@ def _follow(
     return total, surprise
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def log_likelihood(
     readings, ups, starts, bounds, table, steps, noise, additive, outliers, hidden, sound
 ):
@@ -123,7 +124,7 @@ def log_likelihood(
     return total, surprise
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def likelihoods(law, readings, ups, starts, numbers, additive, outliers, hidden, sound, out):
     """`log_likelihood` under a law for several settings of all its numbers.
 

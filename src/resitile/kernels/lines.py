@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numba import njit
 
-from resitile.kernels.compiling import BARE
+from resitile.kernels.compiling import BARE, ENTRY
+from resitile.kernels.memory import allocate, merged, release, seen_as
 from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
 from resitile.kernels.update import ONE
 from resitile.kernels.words import larger_magnitude, trailing_zeros
@@ -93,7 +94,7 @@ def list_hits(flags, out):
 @njit(inline="always")
 def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags, found):
     """`sample_columns` for a train of one slot, without branches on what was drawn."""
-    d_in, hits = offset.size, flags.view(np.uint8)
+    d_in, hits = offset.size, seen_as(flags, np.uint8)
     low, high = halves(key)
     most = threshold(x_max, scale)
     rare = most < _RARE
@@ -101,7 +102,7 @@ def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags
         for j in range(d_in):
             hits[j] = line_draw(low, high, j * MAX_BITS) < most
     else:
-        values = found.view(np.float32)  # apart: loads from here and there, then arithmetic
+        values = seen_as(found, np.float32)  # apart: loads from here and there, then arithmetic
         for j in range(d_in):
             values[j] = pixels[first + np.uint64(offset[j])]
         for j in range(d_in):
@@ -120,7 +121,7 @@ def _columns_once(key, pixels, first, offset, turned, x_max, scale, lines, flags
     return np.int64(front), np.int64(back)
 
 
-@njit(nogil=True, error_model="numpy", **BARE)
+@njit(**BARE)
 def sample_columns(
     vector_key, x, n, start, offset, turned, x_max, scale, length, lines, words, flags, found
 ):
@@ -180,7 +181,7 @@ def _max_lines(bits, out):
                 largest[p] = larger_magnitude(largest[p], row[p])
 
 
-@njit(fastmath={"reassoc"})  # an estimate: in whatever order is quick
+@njit(fastmath={"reassoc"}, **BARE)  # an estimate: in whatever order is quick
 def _product(x_max, d_max):
     total = 0.0
     for k in range(x_max.size):
@@ -191,7 +192,7 @@ def _product(x_max, d_max):
 @njit(inline="always")
 def _summary(largest):
     """The sum of x_max * d_max; infinite if one of them is infinity or NaN."""
-    bits, top = largest.view(np.int32).reshape(-1), np.int32(0)
+    bits, top = merged(merged(seen_as(largest, np.int32))), np.int32(0)
     for k in range(bits.size):
         top = larger_magnitude(top, bits[k])
     if top >= _INFINITY:
@@ -202,7 +203,7 @@ def _summary(largest):
     return total
 
 
-@njit(cache=True, nogil=True, **BARE)
+@njit(**ENTRY, _nrt=False)
 def measure_rows(sources, x, d, largest):
     """Measure a linear layer's vectors.
 
@@ -215,7 +216,7 @@ def measure_rows(sources, x, d, largest):
     Returns:
         The sum of their products; infinity if a number is not finite.
     """
-    x_bits, d_bits, bits = x.view(np.int32), d.view(np.int32), largest.view(np.int32)
+    x_bits, d_bits, bits = seen_as(x, np.int32), seen_as(d, np.int32), seen_as(largest, np.int32)
     for n in range(x.shape[0]):
         m = np.int32(0)
         for j in range(x.shape[1]):
@@ -239,7 +240,7 @@ def _widen(source, target, shifts):
             target[q] = larger_magnitude(target[q], moved[q])
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY, _nrt=False)
 def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, largest):
     """Measure a convolution's vectors.
 
@@ -261,15 +262,9 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
     Returns:
         The sum of their products; infinity if a number is not finite.
     """
-    size = x.shape[1] // channels
-    plane, wide = np.empty(size, dtype=np.int32), np.empty(size, dtype=np.int32)
-    return _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wide)
-
-
-@njit(nogil=True, **BARE)  # no reference counts for every slice: it makes no array
-def _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wide):
-    """`measure_patches` with space to work in."""
-    x_bits, bits, pixels = x.view(np.int32), largest.view(np.int32), plane.size
+    pixels = x.shape[1] // channels
+    plane, wide = allocate(pixels, np.int32), allocate(pixels, np.int32)
+    x_bits, bits = seen_as(x, np.int32), seen_as(largest, np.int32)
     for n in range(x.shape[0]):
         plane[:] = 0
         for c in range(channels):
@@ -287,11 +282,12 @@ def _measure(x, starts, channels, lead, last, run, stride, d, largest, plane, wi
             else:
                 for r in range(run):
                     row[r] = plane[starts[first] + r * stride]
-    _max_lines(d.view(np.int32), bits[1])
+    _max_lines(seen_as(d, np.int32), bits[1])
+    release((plane, wide))
     return _summary(largest)
 
 
-@njit(cache=True, nogil=True, **BARE)
+@njit(**ENTRY, _nrt=False)
 def mean_product(sources, x, starts, offset, d):
     """The mean of mean |x| times mean |d| over some of the vectors; arguments as above."""
     vectors, patches = d.shape[0] * d.shape[2], d.shape[2]

@@ -10,6 +10,7 @@ from numba import njit
 
 from resitile.kernels.compiling import BARE
 from resitile.kernels.lines import MAX_BITS, line_bits, list_hits, row_key, threshold, train
+from resitile.kernels.memory import seen_as
 from resitile.kernels.random import halves, line_draw
 from resitile.kernels.update import ONE
 
@@ -38,14 +39,14 @@ def trains(lr, x_max, d_max, dw_min, bits, manage, manage_length, lengths, rows,
     return longest
 
 
-@njit(nogil=True, error_model="numpy", **BARE)  # not inlined: it compiles faster
+@njit(**BARE)  # not inlined: it compiles faster
 def screen_one(d, low, key, scale, length, eights, fired, slots):
     """Rows of `d` that fire for one vector, into `fired`, and in which slots; their number.
 
     `slots` is left alone where the train has one slot.
     """
     if length == 1:  # the common case with few states; this loop vectorises
-        hit = eights.view(np.uint8)
+        hit = seen_as(eights, np.uint8)
         first, second = halves(row_key(key))
         for i in range(d.size):
             limit = threshold(d[i], scale)
@@ -60,13 +61,13 @@ def screen_one(d, low, key, scale, length, eights, fired, slots):
     return count
 
 
-@njit(cache=True, nogil=True, **BARE)  # not inlined: the compiler sees that it can vectorise
+@njit(**BARE)  # not inlined: the compiler sees that it can vectorise
 def screen_block(
     law, d, begin, end, low, high, longest, keys, key_low, key_high, scales, lengths, eights, found,
     fired, slots, count,
 ):  # fmt: skip
     """Rows low to high of `d` (rows, vectors) that fire for vectors begin to end, into lists."""
-    hit = eights.view(np.uint8)
+    hit = seen_as(eights, np.uint8)
     eights[:] = 0
     for i in range(high - low):
         line = low + i

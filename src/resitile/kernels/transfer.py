@@ -8,10 +8,11 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
-from resitile.kernels.compiling import BARE
+from resitile.kernels.compiling import BARE, ENTRY
 from resitile.kernels.crosspoint import crosspoint, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
 from resitile.kernels.lines import MAX_BITS, line_bits, list_hits, row_key, threshold, train
+from resitile.kernels.memory import allocate, merged, release, seen_as
 from resitile.kernels.random import COLUMNS, below, cycle_noise, halves, line_draw
 from resitile.kernels.update import ONE, refresh, slot_key
 from resitile.kernels.words import larger_magnitude, trailing_zeros
@@ -37,7 +38,7 @@ def _send(
     return value, pulses
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def inside(sources, columns, d_in):
     """Whether all columns exist: what follows would read and write elsewhere."""
     for column in columns:  # noqa: SIM110 (a generator does not compile)
@@ -46,7 +47,7 @@ def inside(sources, columns, d_in):
     return True
 
 
-@njit(cache=True, nogil=True, **BARE)
+@njit(**ENTRY, _nrt=False)
 def read_columns(sources, tiles, first, last, columns, out):
     """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`."""
     for i in range(tiles.shape[0]):
@@ -61,14 +62,14 @@ def read_columns(sources, tiles, first, last, columns, out):
 @njit(inline="always")
 def _largest(change, scratch):
     """max_i |change[i]|; `scratch` is (1,) float32."""
-    most, bits = np.int32(0), change.view(np.int32)
+    most, bits = np.int32(0), seen_as(change, np.int32)
     for i in range(bits.size):
         most = larger_magnitude(most, bits[i])
-    scratch.view(np.int32)[0] = most
+    seen_as(scratch, np.int32)[0] = most
     return scratch[0]
 
 
-@njit(nogil=True, error_model="numpy")  # not inlined, as what follows: it compiles faster
+@njit(**BARE)  # not inlined, as what follows: it compiles faster
 def _limits(change, scale, k, limits):
     """Column k of `limits`: `threshold` of each change, below 0 where the change is."""
     for i in range(np.uint64(change.size)):
@@ -76,7 +77,7 @@ def _limits(change, scale, k, limits):
         limits[i, k] = limit if change[i] > 0 else -limit
 
 
-@njit(cache=True, nogil=True)  # a function of its own: the compiler then sees it can vectorise
+@njit(**BARE)  # a function of its own: the compiler then sees it can vectorise
 def _hits(law, low, high, limits, b, now, flags):
     """Bytes of 1 in `flags` where a device of the block gets a pulse in slot b."""
     for i in range(limits.shape[0]):
@@ -86,13 +87,13 @@ def _hits(law, low, high, limits, b, now, flags):
             hit[k] = fires & now[k]
 
 
-@njit(nogil=True, error_model="numpy", **BARE)
+@njit(**BARE)
 def _list_devices(found, limits, columns, d_in, now, devices, slots):
     """List the devices of `found`, numbers in the block, see `burst.append`: (ups, downs).
 
     `now` are the keys of the slot, one for every column of the block.
     """
-    inner, flat = np.uint64(limits.shape[1] - 1), limits.reshape(-1)
+    inner, flat = np.uint64(limits.shape[1] - 1), merged(limits)
     shift = trailing_zeros(inner + np.uint64(1))  # the width is a power of 2
     front, back = np.uint64(0), np.uint64(0)
     last = np.uint64(devices.size - 1)
@@ -108,7 +109,7 @@ def _list_devices(found, limits, columns, d_in, now, devices, slots):
     return np.int64(front), np.int64(back)
 
 
-@njit(nogil=True, error_model="numpy", **BARE)
+@njit(**BARE)
 def _prepare(
     updates, step, changes, lr, dw_min, bits, manage, manage_length, keys, low, high, open_slots,
     limits, scratch,
@@ -130,7 +131,7 @@ def _prepare(
     return longest
 
 
-@njit(nogil=True, error_model="numpy")
+@njit(**BARE)
 def _pulse_column(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear, column,
     change, lr, bits, manage, manage_length,
@@ -156,7 +157,7 @@ def _pulse_column(
         if word == 0:
             continue
         device = i * tiles.shape[1] + column
-        own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
+        own, up_step, down_step = crosspoint(law, spec, device_key, np.uint64(device), table)
         tiles[i, column, t], fired_here = _send(
             law, tiles[i, column, t], change[i] > 0, own, up_step, down_step, spec[CYCLE],
             spec[ADDITIVE] > 0, table, key, slot0, device, word,
@@ -169,7 +170,7 @@ def _pulse_column(
     return pulses
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**ENTRY, _nrt=False, error_model="numpy")
 def pulse_columns(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     columns, changes, lr, bits, manage, manage_length,
@@ -186,18 +187,18 @@ def pulse_columns(
             law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
             columns[0], changes[0], lr, bits, manage, manage_length,
         )  # fmt: skip
-    d_out, d_in, stack = tiles.shape
-    flat, flat_weight = tiles.reshape(d_out * d_in, stack), weight.reshape(-1)
+    d_out, d_in, _ = tiles.shape
+    flat, flat_weight = merged(tiles), merged(weight)
     width = 8
     while width < columns.size and 2 * width * d_out <= _BLOCK:
         width *= 2
-    keys, words = np.empty(width, dtype=np.uint64), np.empty((3, width), dtype=np.uint32)
-    low, high, open_slots = words[0], words[1], words[2]
-    limits, now = np.zeros((d_out, width), dtype=np.float32), np.empty(width, dtype=np.uint8)
-    eights = np.empty(d_out * width // 8, dtype=np.uint64)
-    flags = eights.view(np.uint8).reshape(d_out, width)
-    found, scratch = np.empty(d_out * width, dtype=np.uint32), np.empty(1, dtype=np.float32)
-    lists, slot_keys = burst.scratch(law, _LIST), np.empty(width, dtype=np.uint64)
+    keys, slot_keys = allocate(width, np.uint64), allocate(width, np.uint64)
+    low, high = allocate(width, np.uint32), allocate(width, np.uint32)
+    open_slots, now = allocate(width, np.uint32), allocate(width, np.uint8)
+    limits, flags = allocate((d_out, width), np.float32), allocate((d_out, width), np.uint8)
+    eights, found = seen_as(merged(flags), np.uint64), allocate(d_out * width, np.uint32)
+    scratch, lists = allocate(1, np.float32), burst.lists(law, _LIST)
+    limits[:] = 0
     pulses, begin = 0, 0
     while begin < columns.size:
         size = 1  # until a column comes that may be in the block already
@@ -229,10 +230,12 @@ def pulse_columns(
                         wear[place // width, block[place % width], t] += 1
             pulses += count
         begin += size
+    release((keys, slot_keys, low, high, open_slots, now, limits, flags, found, scratch))
+    release(lists)
     return pulses
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def pulse_matrix(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     change, lr, bits, manage, manage_length,
@@ -263,7 +266,7 @@ def pulse_matrix(
             if word == 0:
                 continue
             device = i * d_in + j
-            own, up_step, down_step = crosspoint(law, spec, device_key, device, table)
+            own, up_step, down_step = crosspoint(law, spec, device_key, np.uint64(device), table)
             tiles[i, j, t], fired_here = _send(
                 law, tiles[i, j, t], change[i, j] > 0, own, up_step, down_step, cycle, additive,
                 table, vector_key, slot0, device, word,

@@ -25,6 +25,7 @@ Arguments that all share:
 import numpy as np
 from numba import njit
 
+from resitile.kernels.compiling import ENTRY
 from resitile.kernels.random import NOISE, mix
 
 ONE = np.uint32(1)
@@ -44,7 +45,7 @@ def slot_key(vector_key, b):
     return mix((vector_key ^ NOISE) + np.uint64(b))
 
 
-@njit(cache=True, nogil=True)
+@njit(**ENTRY)
 def compose(tiles, coefficients, weight):
     """weight = sum_n coefficients[n] * tiles[:, :, n], everywhere."""
     for i in range(weight.shape[0]):
