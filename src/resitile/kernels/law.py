@@ -21,6 +21,7 @@ from resitile._registry import is_own
 from resitile.devices import Device
 from resitile.devices.law_code import draws_numbers, helpers, only_arithmetic
 from resitile.errors import ConfigError
+from resitile.kernels.compiling import INNER
 from resitile.kernels.random import below, normal
 
 # Layout of the array `spec`, which describes a nominal device and its spread to the kernels.
@@ -119,7 +120,7 @@ def _compiled(device: type, name: str) -> Any:
     function = getattr(function, "py_func", function)  # of one that the user compiled already
     for helper in helpers(function):
         _jitable(helper)
-    return njit(function, error_model="numpy")
+    return njit(function, **INNER)
 
 
 def _check(device: Any) -> None:
