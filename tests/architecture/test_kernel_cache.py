@@ -27,7 +27,7 @@ def cached():
 
 def test_every_cached_kernel_takes_the_sources():
     kernels = dict(cached())
-    assert {"pulse_events", "measure_rows", "list_columns", "screen_block"} <= set(kernels)
+    assert {"pulse_events", "measure_rows", "list_columns", "pulse_columns"} <= set(kernels)
     first = {
         name: next(iter(inspect.signature(k.py_func).parameters)) for name, k in kernels.items()
     }
