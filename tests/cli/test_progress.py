@@ -5,20 +5,52 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from numba import njit
 from rich.console import Console
 
 from resitile.cli.progress import PlainLines, progress
 from resitile.experiments.checkpoint import Position
 
 
-def test_a_law_of_ones_own_is_announced_once() -> None:
+@njit
+def _never_before(x):
+    return x + 1
+
+
+@njit
+def _nor_this(x):
+    return x + 2
+
+
+def plain_lines(done: int = 0) -> tuple[PlainLines, Any]:
+    """Lines of a run of 20 steps that goes on after `done` of them, and where they are written."""
     out = StringIO()
     lines = PlainLines(Console(file=out))
-    for device in ("mine:Cubic", "soft_bounds", "mine:Cubic", "mine:Other"):
-        config: Any = SimpleNamespace(title="a", seed=0, devices=[SimpleNamespace(name=device)])
-        lines.start(config, 2, 10, Position())
-    said = [line for line in out.getvalue().splitlines() if "compiled" in line]
-    assert [line.split(":")[1] for line in said] == ["Cubic", "Other"]
+    config: Any = SimpleNamespace(title="a", seed=0)
+    lines.start(config, 2, 20, Position(steps=done))
+    return lines, out
+
+
+def test_compiling_is_announced_once_where_it_happens() -> None:
+    _, out = plain_lines()
+    assert "compiling" not in out.getvalue()
+    for function in (_never_before, _nor_this):
+        function(1)
+        assert out.getvalue().count("a: compiling kernels") == 1
+
+
+def test_time_left_leaves_out_the_steps_in_which_kernels_are_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("resitile.cli.progress.time.monotonic", lambda: now[0])
+    lines, out = plain_lines(done=5)
+    for steps in range(6, 21):
+        now[0] += 60.0 if steps == 6 else 2.0
+        lines.step(Position(steps=steps), 0.1)
+    record = {"epoch": 1, "steps": 20, "stage": None, "wall_s": 88.0, "train_loss": 1.0}
+    lines.epoch(record | {"train_accuracy": 1.0, "val_accuracy": 1.0})
+    assert out.getvalue().rstrip().endswith(", 40.0 s left")  # 20 steps of 2 s
 
 
 def test_names_between_colons_stay_names(capsys: pytest.CaptureFixture[str]) -> None:

@@ -402,6 +402,21 @@ class TestConvert:
         with pytest.raises(ConfigError, match=r"MultiheadAttention .* exclude=\['0.out_proj'\]"):
             rt.convert(model, FOUR)
 
+    @pytest.mark.parametrize("view", [torch.t, lambda w: w.t()[:, 1:3].t().t()])
+    def test_a_transpose_or_a_part_of_a_weight_is_tied_to_it(self, view):
+        a = nn.Linear(6, 4, bias=False)
+        part = view(a.weight)
+        b = nn.Linear(part.shape[1], part.shape[0], bias=False)
+        b.weight = nn.Parameter(part)
+        with pytest.raises(ConfigError, match=r"'0' is tied \(0\.weight, 1\.weight\)"):
+            rt.convert(nn.Sequential(a, b), FOUR)
+
+    def test_slices_of_one_vector_are_not_tied(self):
+        model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))
+        vector = nn.utils.parameters_to_vector(model.parameters()).detach()
+        nn.utils.vector_to_parameters(vector, model.parameters())
+        rt.convert(model, FOUR)
+
     def test_tied_biases_are_named(self):
         model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
         model[1].bias = model[0].bias

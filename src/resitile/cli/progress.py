@@ -12,7 +12,10 @@ from resitile.cli.output import clock
 from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
+from resitile.experiments.runner import UNTIMED
+from resitile.kernels.compiling import at_next_compilation
 
+_COMPILING = "compiling kernels for this device, once: seconds to half a minute"
 _EVERY_S = 0.2  # between two changes of the bars: a step may take less than a millisecond
 
 
@@ -20,18 +23,21 @@ _EVERY_S = 0.2  # between two changes of the bars: a step may take less than a m
 def progress() -> Iterator[Observer]:
     """An observer that shows how far the run is."""
     console = Console(stderr=True, emoji=False)
-    if not console.is_terminal:
-        yield PlainLines(console)
-        return
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=console, refresh_per_second=4) as bars:
-        yield Bars(bars)
+    try:
+        if not console.is_terminal:
+            yield PlainLines(console)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[note]}"),
+        )
+        with Progress(*columns, console=console, refresh_per_second=4) as bars:
+            yield Bars(bars)
+    finally:
+        at_next_compilation(None)
 
 
 @contextmanager
@@ -52,7 +58,6 @@ class PlainLines(Observer):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._told: set[str] = set()  # laws of one's own
 
     def _say(self, text: str) -> None:
         self._console.print(text, highlight=False, markup=False, soft_wrap=True)
@@ -60,15 +65,16 @@ class PlainLines(Observer):
     def start(self, config: Config, epochs: int, steps_per_epoch: int, position: Position) -> None:
         """Say what begins."""
         self._title = _title(config.title, config.seed)
-        self._epochs, self._done = epochs, position.steps
+        self._epochs, self._done, self._first = epochs, position.steps, position.steps
         self._per_epoch, self._began = steps_per_epoch, time.monotonic()
         where = f", from step {position.steps}" if position.steps else ""
         self._say(f"{self._title}: {epochs} epochs of {steps_per_epoch} steps{where}")
-        own = {device.name for device in config.devices if ":" in device.name}
-        if new := ", ".join(sorted(own - self._told)):
-            self._say(f"{new}: a law that is new here is compiled where it is first used, seconds "
-                      "to half a minute")  # fmt: skip
-        self._told |= own
+        at_next_compilation(lambda: self._say(f"{self._title}: {_COMPILING}"))
+
+    def step(self, position: Position, loss: float) -> None:
+        """Start the clock after steps in which kernels are compiled or loaded."""
+        if position.steps - self._first <= UNTIMED:
+            self._done, self._began = position.steps, time.monotonic()
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Losses, accuracies and time left after an epoch."""
@@ -94,7 +100,7 @@ class Bars(Observer):
         """New bars for a new run."""
         for task in list(self._bars.task_ids):
             self._bars.remove_task(task)
-        self._note = "compiling kernels at the first step" if config.device else ""
+        self._note = ""
         self._title, self._epochs = _title(config.title, config.seed), epochs
         self._at, self._loss = position, float("nan")
         self._outer = self._bars.add_task(
@@ -106,6 +112,11 @@ class Bars(Observer):
             completed=position.step,
             note="",
         )
+        at_next_compilation(self._tell)
+
+    def _tell(self) -> None:
+        self._note = _COMPILING
+        self._bars.update(self._outer, note=self._note)
 
     def step(self, position: Position, loss: float) -> None:
         """Move the bars, now and then."""

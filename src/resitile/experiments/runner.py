@@ -33,7 +33,7 @@ from resitile.kernels.compiling import compiled
 from resitile.nn import analog_layers
 from resitile.nn.faults import check_crosspoints
 
-_UNTIMED = 10  # first steps of a session, in which kernels are loaded
+UNTIMED = 10  # first steps of a session, in which kernels are loaded
 
 
 def run(
@@ -191,7 +191,7 @@ class _Run:
             at.step += 1
             at.steps += 1
             now = time.perf_counter()
-            if at.steps - self._first_step > _UNTIMED and compiled() == kernels:
+            if at.steps - self._first_step > UNTIMED and compiled() == kernels:
                 at.timed_s += now - last
                 at.timed_steps += 1
             self.observer.step(at, value)

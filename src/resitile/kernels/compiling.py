@@ -1,5 +1,6 @@
 """How kernels are compiled: without reference counts where that pays, and how often it happened."""
 
+from collections.abc import Callable
 from typing import Any
 
 from numba.core import event
@@ -25,9 +26,13 @@ ENTRY = {"cache": True, "nogil": True, "no_cfunc_wrapper": True}
 class _Count(event.Listener):  # type: ignore[misc]
     def __init__(self) -> None:
         self.started = 0
+        self.tell: Callable[[], None] | None = None
 
     def on_start(self, event: Any) -> None:
         self.started += 1
+        if self.tell is not None:
+            tell, self.tell = self.tell, None
+            tell()
 
     def on_end(self, event: Any) -> None:
         pass
@@ -40,3 +45,11 @@ event.register("numba:compile", _COUNT)
 def compiled() -> int:
     """Functions that were compiled since this module was imported."""
     return _COUNT.started
+
+
+def at_next_compilation(call: Callable[[], None] | None) -> None:
+    """Have `call()` made once, when the next function begins to compile; None has nothing made.
+
+    Loading one from the disk cache does not count.
+    """
+    _COUNT.tell = call

@@ -1,8 +1,9 @@
 """What `convert` refuses: patterns and layers with which something would go wrong in silence."""
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from fnmatch import fnmatchcase
 
+import torch
 from torch import nn
 from torch.nn.parameter import is_lazy
 from torch.nn.utils import parametrize
@@ -91,6 +92,38 @@ def check_made(name: str, layer: nn.Module) -> None:
         )
 
 
+def _memory(parameter: torch.Tensor) -> tuple[int, int, int]:
+    """Where a parameter lies: its storage, the first byte and one behind the last."""
+    if is_lazy(parameter) or not parameter.numel():
+        return id(parameter), 0, 1
+    try:
+        storage = parameter.untyped_storage().data_ptr() or id(parameter)
+    except (NotImplementedError, RuntimeError):  # a kind of tensor without memory of its own
+        return id(parameter), 0, 1
+    last = sum((n - 1) * s for n, s in zip(parameter.shape, parameter.stride(), strict=True))
+    begin, size = parameter.storage_offset(), parameter.element_size()
+    return storage, begin * size, (begin + last + 1) * size
+
+
+def _tied(model: nn.Module) -> Callable[[torch.Tensor], list[str]]:
+    """A function that names a parameter and all that share memory with it.
+
+    Such are one parameter in two places, and a transpose or a part that was made a parameter of its
+    own; slices of one long vector that do not overlap are not.
+    """
+    places: dict[int, list[tuple[int, int, str]]] = {}
+    for name, module in model.named_modules(remove_duplicate=True):
+        for own, parameter in module.named_parameters(recurse=False):
+            storage, begin, end = _memory(parameter)
+            places.setdefault(storage, []).append((begin, end, f"{name}.{own}".lstrip(".")))
+
+    def names(parameter: torch.Tensor) -> list[str]:
+        storage, begin, end = _memory(parameter)
+        return [n for b, e, n in places.get(storage, []) if b < end and begin < e]
+
+    return names
+
+
 def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Container[type]) -> None:
     """Refuse layers that an analog one cannot stand for: conversion would silently break them.
 
@@ -102,10 +135,7 @@ def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Containe
     Raises:
         ConfigError: names the layer, the reason and the remedy.
     """
-    users: dict[int, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=True):
-        for p_name, parameter in module.named_parameters(recurse=False):
-            users.setdefault(id(parameter), []).append(f"{name}.{p_name}".lstrip("."))
+    tied = _tied(model)
     attentions = [m for m in model.modules() if isinstance(m, nn.MultiheadAttention)]
     held = [n for n, layer in chosen.items() if any(layer is a.out_proj for a in attentions)]
     if held:
@@ -145,7 +175,7 @@ def check_layers(model: nn.Module, chosen: dict[str, nn.Module], kinds: Containe
                 "first"
             )
         for what, parameter in (("weight", weight), ("bias", layer.bias)):
-            shared = users.get(id(parameter), [])
+            shared = [] if parameter is None else tied(parameter)
             if len(shared) > 1:
                 raise ConfigError(
                     f"the {what} of layer {name!r} is tied ({', '.join(shared)}); an analog layer "
