@@ -224,3 +224,17 @@ def test_samples_that_are_no_shapes(cli, shape, message):
     assert status == 2
     assert message in " ".join(err.split())
     assert "Traceback" not in err
+
+
+def test_products_without_energy_have_no_break_even(cli):
+    status, out, _ = cli(
+        "--dim", "8", "--set", "input_pj=0", "--set", "output_pj=0", "--json"
+    )  # fmt: skip
+    assert status == 0
+    assert json.loads(out)["break_even_tiles"] is None
+
+
+def test_a_superscript_is_no_number_of_tiles(cli):
+    status, _, err = cli("--dim", "8", "--tiles", "\N{SUPERSCRIPT TWO}")
+    assert status == 2
+    assert "must be a whole number of at least 2, or inf" in err

@@ -135,3 +135,17 @@ def test_a_run_knows_its_images_by_folder_and_code(module: str, tmp_path: Path) 
     path.write_text(path.read_text() + "\n# edited\n")
     with pytest.raises(ConfigError, match=rf"the file of {module}:load has changed"):
         run(two, tmp_path, resume=True)
+
+
+@pytest.mark.parametrize("module", ["globals()['labels'][-1] = 12"], indirect=True)
+def test_a_label_without_a_class_is_named_before_training(module: str, tmp_path: Path) -> None:
+    """It stands in the test images only, which nobody looks at before the end."""
+    (tmp_path / f"{module}_net.py").write_text(
+        "from torch import nn\n\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+        "        super().__init__(nn.Flatten(), nn.Linear(243, 3))\n"
+    )
+    tables = config(module).model_dump(exclude_none=True)
+    tables["model"]["name"] = f"{module}_net:Net"
+    with pytest.raises(ConfigError, match=r"at least 13 classes, for the largest label of all"):
+        run(parse(tables), tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()

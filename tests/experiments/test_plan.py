@@ -21,8 +21,10 @@ from resitile.experiments.plan import (
     corrected,
     effective_states,
     kept_share,
+    left_out,
     plan,
     rule_of,
+    tuned_for_fewer,
 )
 from resitile.experiments.plan_choices import choices
 from resitile.models.lenet5 import LeNet5
@@ -91,6 +93,26 @@ def test_a_device_beyond_the_reference_runs_is_told(
         done = CliRunner().invoke(app, ["plan", "--states", states, "-o", f"{states}.toml"])
         assert done.exit_code == 0, done.output
         assert ("outside of the reference runs'" in " ".join(done.output.split())) == told
+
+
+def test_asymmetry_and_spread_of_a_device_are_said_to_play_no_part() -> None:
+    assert left_out(DEVICE) == []
+    assert left_out(DEVICE.replace(variation={"cycle": 0.6})) == []  # that counts
+    uneven = DEVICE.replace(up_down=0.9, variation={"dw_min": 0.9})
+    assert left_out(uneven) == ["up_down=0.9", "variation dw_min=0.9 (there 0.3)"]
+    assert effective_states(uneven) == effective_states(DEVICE)
+
+
+def test_a_method_that_kept_more_with_coarser_devices_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert not tuned_for_fewer("cascaded_residual_learning-10", 10)  # 95.4, then 97.2 %
+    assert tuned_for_fewer("cascaded_residual_learning-10", 40)  # 92.2 %
+    assert not tuned_for_fewer("single_tile", 40)
+    for states, told in (("4", False), ("40", True)):
+        done = CliRunner().invoke(app, ["plan", "--states", states, "-o", f"{states}.toml"])
+        assert ("predicted below what coarser devices reach" in done.output) == told
 
 
 def test_floors() -> None:

@@ -6,6 +6,7 @@ import math
 import pickle
 import subprocess
 import sys
+import warnings
 
 import pytest
 import torch
@@ -117,6 +118,18 @@ class TestLearningRates:
         with pytest.raises(ConfigError, match="learning rate"):
             optimizer.step()
         assert same(model, before)
+
+    def test_momentum_without_a_digital_parameter_is_told(self):
+        rule = rt.algorithms.SingleTile(rt.devices.SoftBounds(states=4))
+        layer = rt.nn.AnalogLinear(3, 2, bias=False, algorithm=rule)
+        with pytest.warns(UserWarning, match="momentum and weight_decay has no effect") as told:
+            rt.AnalogSGD(layer.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+        assert told[0].filename == __file__
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            rt.AnalogSGD(layer.parameters(), lr=0.1)
+            both = rt.nn.AnalogLinear(3, 2, algorithm=rule)
+            rt.AnalogSGD(both.parameters(), lr=0.1, momentum=0.9)
 
     def test_momentum_acts_on_digital_parameters_only(self):
         plain, heavy = network(), network()

@@ -31,6 +31,14 @@ def trained(step, device=FINE, batch=None, d_in=6, **parts):
     return layer
 
 
+def test_a_change_that_is_not_finite_is_told_with_its_algorithm_and_layer():
+    def broken(self, weight, state, batch, lr):
+        weight.write(0, np.full((4, 6), np.nan), lr)
+
+    with pytest.raises(UpdateError, match=r"Own, layer of \(4, 6\): a change holds NaN"):
+        trained(broken)
+
+
 class TestVectors:
     @pytest.mark.parametrize("which", ["x", "d"])
     @pytest.mark.parametrize("factor", [-4.0, 0.25])

@@ -208,6 +208,17 @@ def _print(found: dict[str, Any], question: "Question") -> None:
             f"predicted as for soft bounds of {states} states: what q_up "
             "and q_down look like does not enter predictions, only runs (--measure 6)"
         )
+    if found["left_out"]:
+        say(
+            "of this device, not in the predictions, only in runs (--measure 6): "
+            + ", ".join(found["left_out"])
+        )
+    finer = [r["label"] for r in found["choices"] if r["tuned_for_fewer"] and r["factor"] == 1]
+    if finer:
+        say(
+            f"{'; '.join(finer)}: predicted below what coarser devices reach, for which the steps "
+            "were tuned; resitile tune finds those for this device"
+        )
     say_patches(found["one_patch_only"], "in costs and limits", "resitile cost RUN.toml ")
     low, high = reference_range()
     if not low <= found["effective_states"] <= high:

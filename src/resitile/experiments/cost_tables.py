@@ -95,15 +95,18 @@ def cost_with(
     return total_of(costs)
 
 
-def break_even_tiles(primitives: Primitives | None = None) -> float:
+def break_even_tiles(primitives: Primitives | None = None) -> float | None:
     """Tiles from which residual learning takes more energy than mixed precision (Table 8).
 
     (E_MP - update) / (forward and backward of a tile), with MP's forward and backward as printed
-    and, as there, no digital energy in residual learning's update.
+    and, as there, no digital energy in residual learning's update. None where products take no
+    energy: there is no such number.
     """
     mp, mt = (
         _on("785-250-10", name, primitives) for name in ("mixed_precision", "residual_learning")
     )
+    if mt.product_nj == 0:
+        return None
     return (mp.digital_nj + MP_FORWARD_BACKWARD_NJ - mt.analog_nj) / mt.product_nj
 
 
@@ -154,7 +157,8 @@ def _value(figure: Figure, primitives: Primitives) -> float:
         case "pulses_nj":
             return _pulses_nj(figure, primitives)
         case "worse_from_tiles":
-            return math.floor(break_even_tiles(primitives)) + 1
+            tiles = break_even_tiles(primitives)
+            return math.inf if tiles is None else math.floor(tiles) + 1
         case quantity:
             return float(getattr(cost, quantity))
 
@@ -190,6 +194,6 @@ def tiles_of(text: str) -> int | None:
     """
     if text == "inf":
         return None
-    if not text.isdigit() or int(text) < 2:
+    if not text.isdecimal() or int(text) < 2:
         raise ConfigError(f"--tiles must be a whole number of at least 2, or inf; got {text!r}")
     return int(text)

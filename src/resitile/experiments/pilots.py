@@ -131,7 +131,7 @@ class Question:
         first = next(iter(self.choices.values()))
         made, _ = network(self.run(first), lambda: self.steps_per_epoch)
         if self.steps is None:
-            loss_of(made, self.task.train, self.model)
+            loss_of(made, self.task, self.model)
 
     def run(self, choice: Choice, name: str | None = None) -> Config:
         """The run of a choice, called `name` or by its key and what decides its result.

@@ -22,7 +22,7 @@ from torch import nn
 from resitile import algorithms
 from resitile.algorithms import Algorithm
 from resitile.cost.primitives import primitives_of
-from resitile.devices import Device
+from resitile.devices import Device, SoftBounds
 from resitile.errors import ConfigError, did_you_mean
 from resitile.experiments.plan_choices import Choice, choices, with_rates
 from resitile.nn import estimate_cost
@@ -80,6 +80,28 @@ def kept_share(key: str, states: float) -> float:
         raise ConfigError(f"no reference runs of {key!r}; {did_you_mean(key, reference['kept'])}")
     at = np.log(reference["states"])
     return float(np.interp(math.log(states), at, reference["kept"][key]))
+
+
+def tuned_for_fewer(key: str, states: float) -> bool:
+    """Whether a method kept over a point more with some coarser device of the reference runs.
+
+    Its steps were tuned at 4 states; on finer devices they may not be the best.
+    """
+    reference = _reference()
+    kept = kept_share(key, states) + 2 * CLOSE
+    pairs = zip(reference["states"], reference["kept"][key], strict=True)
+    return any(there < states and share > kept for there, share in pairs)
+
+
+def left_out(device: Device) -> list[str]:
+    """What of a device does not enter predictions and is other than in the reference runs."""
+    usual, own = SoftBounds(states=4).spread(), device.spread()
+    names = [f"up_down={device.up_down:g}"] if device.up_down else []
+    return names + [
+        f"variation {name}={own[name]:g} (there {usual[name]:g})"
+        for name in ("dw_min", "w_min", "w_max", "up_down")
+        if own[name] != usual[name]
+    ]
 
 
 def corrected(
@@ -159,9 +181,11 @@ def plan(
     Returns:
         `choices`: per choice key, factor of its learning rate and the most that can be, label,
         gamma, predicted and measured accuracy (None if it was not tried), `accuracy` (the measured
-        one, else the predicted), floor, cost figures, what limit it breaks, and whether it must be
-        measured before it is recommended; `recommended`: the key, None if there is none; `close`:
-        accuracies that near one another count as equal; `effective_states`.
+        one, else the predicted), floor, cost figures, what limit it breaks, whether it must be
+        measured before it is recommended, and whether it kept more with coarser devices, for which
+        its steps were tuned; `recommended`: the key, None if there is none; `close`: accuracies
+        that near one another count as equal; `effective_states`; `left_out`: what of the device
+        does not enter predictions and is other than in the reference runs.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -206,6 +230,7 @@ def plan(
             "measured_accuracy": measured.get(choice.key),
             "accuracy": measured.get(choice.key, predicted),
             "measure_first": choice.measure_first,
+            "tuned_for_fewer": tuned_for_fewer(choice.method, states),
             "floor": rule.floor(),
             "update_ns": cost.update_ns,
             "storage_bytes": cost.storage_bytes,
@@ -219,6 +244,7 @@ def plan(
     return {
         "device": repr(device),
         "effective_states": states,
+        "left_out": left_out(device),
         "digital_accuracy": digital,
         "choices": rows,
         "one_patch_only": one_patch_only(layers, None),

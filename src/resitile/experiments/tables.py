@@ -169,7 +169,10 @@ class Optimizer(Table):
     )
     momentum: float = Field(0.0, ge=0, lt=1, description="of digital parameters; tiles have none")
     decay: float = Field(
-        1.0, gt=0, description="what the learning rate is multiplied by; other than 1 with the next"
+        1.0,
+        gt=0,
+        le=1e3,
+        description="what the learning rate is multiplied by; other than 1 with the next",
     )
     decay_every: int = Field(0, ge=0, description="epochs between two of these; 0 is never")
 

@@ -141,7 +141,7 @@ def build(config: Config, task: Task) -> Learner:
         ConfigError: if the model is unknown, or a setting or the data do not fit it.
     """
     model, rule = network(config, lambda: steps_per_epoch(config, task))
-    loss = loss_of(model, task.train, config.model.name)
+    loss = loss_of(model, task, config.model.name)
     check_training(model, task.train, config)
     optimizer_type: type[torch.optim.Optimizer] = torch.optim.SGD
     warm = None
@@ -176,7 +176,7 @@ def _parameters(model: nn.Module, digital_lr: float | None) -> Any:
 
 
 @torch.no_grad()
-def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
+def loss_of(model: nn.Module, task: Task, name: str) -> Loss:
     """Cross entropy of what the model returns: log-probabilities, or scores of any size.
 
     Warns:
@@ -185,7 +185,8 @@ def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
     Raises:
         ConfigError: if the model does not take these images, or has not a score for every class.
     """
-    images, classes = part.images[:2], int(part.labels.max()) + 1
+    images, parts = task.train.images[:2], (task.train, task.validation, task.test)
+    classes = 1 + max(int(part.labels.max()) for part in parts)
     model.eval()
     try:
         out = model(images)
@@ -201,7 +202,8 @@ def loss_of(model: nn.Module, part: Part, name: str) -> Loss:
     if not isinstance(out, Tensor) or out.ndim != 2 or out.shape[1] < classes:
         raise ConfigError(
             f"model {name!r} must return scores of shape (batch, classes) with at least {classes} "
-            f"classes; for {len(images)} images it returned {found}"
+            f"classes, for the largest label of all images is {classes - 1}; for {len(images)} "
+            f"images it returned {found}"
         )
     if bool((out >= 0).all() and ((out.sum(1) - 1).abs() < _NORMAL).all()):
         warnings.warn(

@@ -30,7 +30,8 @@ def estimate_cost(
     Args:
         model: a converted model or layer, whose algorithms are used; or, with `algorithm`, any
             model, of which all linear and convolution layers count.
-        batch: samples of a mini-batch, at least 1.
+        batch: samples of a mini-batch, at least 1, which share its transfers and digital reads;
+            give that of the training (`resitile cost` alone takes 100).
         primitives: the hardware's constants, or those to change by name; None takes the
             published ones.
         algorithm: see `model`.

@@ -76,8 +76,8 @@ def fault_of_step(error: Exception, algorithm: Algorithm, shape: tuple[int, ...]
         shape: of the layer's weight.
     """
     where = f"{type(algorithm).__name__}, layer of {shape}"
-    if isinstance(error, ConfigError):
-        return ConfigError(f"{where}: {error}")
+    if isinstance(error, ConfigError | UpdateError):
+        return type(error)(f"{where}: {error}")
     if is_own(type(algorithm)) and not isinstance(error, ResitileError):
         source = inspect.getsourcefile(type(algorithm).step)
         return ConfigError(f"{where}: step fails at {described(error, source)}")
@@ -103,11 +103,11 @@ def warn_cut(layers: Iterable["AnalogModule"]) -> None:
             f"up to {max(places)[0]:.0%} of {whose} asked a device for a larger change than a "
             f"train of pulses makes, and {fate}: {'; '.join(p for _, p in places)}. "
             f"Steps are shorter than wanted. Lower {remedy}, or use devices with larger steps",
-            stacklevel=_outside(),
+            stacklevel=outside(),
         )
 
 
-def _outside() -> int:
+def outside() -> int:
     """The `stacklevel` of the first caller outside this package and torch, whose line it is."""
     frame, level = sys._getframe(1), 1
     while frame is not None and frame.f_globals.get("__name__", "").split(".")[0] in _WRAPPERS:

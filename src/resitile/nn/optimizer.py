@@ -4,6 +4,7 @@ import functools
 import inspect
 import math
 import sys
+import warnings
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -15,7 +16,7 @@ from torch.optim import optimizer as torch_optimizer
 from resitile.errors import ConfigError, UpdateError
 from resitile.kernels.threads import uninterrupted
 from resitile.nn.analog import AnalogModule
-from resitile.nn.faults import warn_cut
+from resitile.nn.faults import outside, warn_cut
 from resitile.nn.tape import AnalogWeight
 
 _profiled: Callable[[], bool] = torch._C._autograd._profiler_enabled
@@ -99,6 +100,7 @@ class AnalogSGD(torch.optim.SGD):
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, **sgd: Any) -> None:
         _check_lr(lr)
         super().__init__(params, lr=lr, **sgd)
+        self._warn_unused()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and become the owner of the analog weights in it."""
@@ -109,6 +111,17 @@ class AnalogSGD(torch.optim.SGD):
             self.param_groups.pop()
             raise
         self._own(self.param_groups[-1])
+
+    def _warn_unused(self) -> None:
+        """Warn of momentum or the like where there is nothing that it acts on."""
+        given = [n for n in ("momentum", "weight_decay") if any(g[n] for g in self.param_groups)]
+        params = [p for group in self.param_groups for p in group["params"]]
+        if given and all(isinstance(p, AnalogWeight) for p in params):
+            warnings.warn(
+                f"{' and '.join(given)} has no effect: it acts on digital parameters, and all "
+                f"{len(params)} given are analog weights, which move as their algorithm says",
+                stacklevel=outside(),
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Torch's."""
