@@ -97,11 +97,9 @@ def test_answers_that_are_no_numbers_are_refused_before_anything_is_compiled_aro
     ],
 )
 def test_numbers_of_every_kind_are_answers(up):
-    device = law(up)(states=4, variation="none")
-    w = rt.pulsed_update(
-        torch.zeros(1, 1), torch.ones(1, 1), -torch.ones(1, 1), device, lr=device.dw_min, seed=0
-    )
-    assert w.item() == 0.5
+    """On one short kernel, which answers like all others: these compile for ten times as long."""
+    found = Tile(law(up)(states=4, variation="none"), 0).staircases(np.array([True]))
+    assert found.ravel().tolist()[-1] == 0.5
 
 
 def test_numbers_that_only_single_devices_spoil_are_blamed_on_the_law():
