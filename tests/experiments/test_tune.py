@@ -104,6 +104,20 @@ def test_a_folder_of_another_tuning_is_refused(tmp_path: Path) -> None:
             tune.tune(changed, tmp_path / "out", trials=2)
 
 
+def test_a_tuning_with_a_list_among_its_settings_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`levels` are a tuple in the run and a list in tuning.json."""
+    monkeypatch.setattr(tune, "run", lambda *_, **__: {"val_accuracy": 0.5, "wall_s": 1.0})
+    cascade = JOINT.partition("[search]")[0].replace(
+        "residual_learning", "cascaded_residual_learning"
+    )
+    cascade = cascade.replace("tiles = 3", "levels = [3, 3]")
+    tuning = load(tmp_path, cascade + '[search]\n"optimizer.lr" = { low = 0.1, high = 1.0 }\n')
+    tune.tune(tuning, tmp_path / "out", trials=1)
+    assert len(tune.tune(tuning, tmp_path / "out", trials=2)["trials"]) == 2
+
+
 @pytest.mark.parametrize(
     "content", ["{", "{}", "[]", '{"name": "t", "key": {}, "trials": []}', "\xff",
                 '{"name": "t", "key": {"run": {}}, "trials": [{"number": 0}]}'],

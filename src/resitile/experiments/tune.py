@@ -239,12 +239,13 @@ def _begin(tuning: Tuning, folder: Path, seed: int) -> list[dict[str, Any]]:
 
 
 def _key(tuning: Tuning, seed: int) -> dict[str, Any]:
-    """What must be the same for trials to belong together."""
-    return {
+    """What must be the same for trials to belong together, as JSON gives it back."""
+    key = {
         "run": tuning.config({}, "given").flat(),
         "search": {k: d.model_dump(exclude_none=True) for k, d in tuning.space.items()},
         "seed": seed,
     }
+    return dict(json.loads(json.dumps(key)))  # a tuple, as levels are, becomes a list
 
 
 def _write(tuning: Tuning, folder: Path, seed: int, done: list[dict[str, Any]]) -> dict[str, Any]:
