@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from typer.testing import CliRunner
 
@@ -32,6 +33,18 @@ SPACE = """
 "optimizer.momentum" = { choices = [0.0, 0.5] }
 """
 FEW = ["train.epochs=1"]
+CASCADE = """
+[data]
+limit = 60
+[device]
+name = "soft_bounds"
+states = 4
+[algorithm]
+name = "cascaded_residual_learning"
+levels = [3, 3]
+[train]
+threads = 1
+"""
 
 
 def load(tmp_path: Path, text: str = RUN + SPACE, overrides: list[str] = FEW) -> tune.Tuning:
@@ -104,16 +117,28 @@ def test_a_folder_of_another_tuning_is_refused(tmp_path: Path) -> None:
             tune.tune(changed, tmp_path / "out", trials=2)
 
 
+def test_defaults_of_the_file_are_told_to_optuna(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`gradient_tiles` is younger than some run folders: at its default it is in no hash."""
+    monkeypatch.setattr(tune, "run", lambda *_, **__: {"val_accuracy": 0.5, "wall_s": 1.0})
+    told = []
+    ask = optuna.Study.ask
+    monkeypatch.setattr(
+        optuna.Study, "ask", lambda study: (told.append(len(study.trials)), ask(study))[1]
+    )
+    text = CASCADE + '[search]\n"algorithm.gradient_tiles" = { low = 1, high = 2 }\n'
+    result = tune.tune(load(tmp_path, text), tmp_path, trials=2)
+    assert result["trials"][0]["values"] == {"algorithm.gradient_tiles": 1}
+    assert told == [1]
+
+
 def test_a_tuning_with_a_list_among_its_settings_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`levels` are a tuple in the run and a list in tuning.json."""
     monkeypatch.setattr(tune, "run", lambda *_, **__: {"val_accuracy": 0.5, "wall_s": 1.0})
-    cascade = JOINT.partition("[search]")[0].replace(
-        "residual_learning", "cascaded_residual_learning"
-    )
-    cascade = cascade.replace("tiles = 3", "levels = [3, 3]")
-    tuning = load(tmp_path, cascade + '[search]\n"optimizer.lr" = { low = 0.1, high = 1.0 }\n')
+    tuning = load(tmp_path, CASCADE + '[search]\n"optimizer.lr" = { low = 0.1, high = 1.0 }\n')
     tune.tune(tuning, tmp_path / "out", trials=1)
     assert len(tune.tune(tuning, tmp_path / "out", trials=2)["trials"]) == 2
 
@@ -293,8 +318,6 @@ def test_bad_spaces_are_refused_before_any_trial(tmp_path: Path, space: str, mes
 
 
 def test_numbers_are_proposed_with_four_digits() -> None:
-    import optuna
-
     dimension = search.Dimension(low=0.001, high=1.0, log=True)
     trial = optuna.create_study().ask()
     found = dimension.suggest(trial, "x")

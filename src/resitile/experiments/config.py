@@ -125,9 +125,13 @@ class Config(tables.Table):
         order = ["name", "label", "seed", *Config.model_fields]
         return {k: _without_none(filled[k]) for k in dict.fromkeys(order) if _given(filled, k)}
 
+    def settings(self) -> dict[str, Any]:
+        """Every setting of `resolved`, by dotted key."""
+        return _flatten(self.resolved())
+
     def flat(self) -> dict[str, Any]:
         """The settings that decide the result, by dotted key."""
-        return without_cosmetic(_flatten(self.resolved()))
+        return without_cosmetic(self.settings())
 
     @property
     def hash(self) -> str:

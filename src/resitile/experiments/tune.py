@@ -145,8 +145,8 @@ def _tune(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     done = _begin(tuning, folder, seed)
     # What the file says itself comes first, so that no tuning ends below it.
-    flat = tuning.config({}, "given").flat()
-    given = {key: flat[key] for key in tuning.space if key in flat}
+    settings = tuning.config({}, "given").settings()
+    given = {key: settings[key] for key in tuning.space if key in settings}
     study = optuna.create_study(direction="maximize")
     for record in done:
         _tell(study, tuning, record)
