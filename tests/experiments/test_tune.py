@@ -107,6 +107,35 @@ def test_an_interrupted_tuning_goes_on_with_the_same_proposals(tmp_path: Path) -
     assert values(other)[1] != values(whole)[1]
 
 
+def test_more_trials_can_be_added_after_an_interruption(tmp_path: Path) -> None:
+    tuning = load(tmp_path)
+    with pytest.raises(RuntimeError, match="crash"):  # in trial 4, the first that looks at others
+        tune.tune(tuning, tmp_path / "parts", trials=6, observer=Crash(4))
+    more = tune.tune(tuning, tmp_path / "parts", trials=15)
+    few = tune.tune(tuning, tmp_path / "few", trials=6)
+    assert values(more)[:6] == values(few), "proposals depend on how many trials there are to be"
+
+
+def test_late_proposals_depend_on_what_came_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning = load(tmp_path)
+
+    def proposed(name: str, sign: int) -> list[dict[str, Any]]:
+        def found(config: Any, *_: Any, **__: Any) -> dict[str, Any]:
+            return {"val_accuracy": 0.5 + sign * config.optimizer.lr / 2, "wall_s": 1.0}
+
+        monkeypatch.setattr(tune, "run", found)
+        trials = tune.tune(tuning, tmp_path / name, trials=24)["trials"]
+        return [trial["values"] for trial in trials]
+
+    small, large = proposed("small", -1), proposed("large", 1)
+    assert small[:4] == large[:4], "the first ones are drawn"
+    assert small[4] != large[4]
+    rates = [[v["optimizer.lr"] for v in each[4:]] for each in (small, large)]
+    assert sum(rates[0]) < sum(rates[1]) / 2, "Optuna looks where it went well"
+
+
 def test_a_folder_of_another_tuning_is_refused(tmp_path: Path) -> None:
     tune.tune(load(tmp_path), tmp_path / "out", trials=1)
     for changed in (

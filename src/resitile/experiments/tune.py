@@ -53,6 +53,7 @@ class Tuning:
         self.config(values)
 
 
+_STARTUP = 4  # results before Optuna learns from them; for any number of trials: more can be added
 _SEARCHED = ("algorithm", "optimizer", "convert", "warm_start", "data")
 
 
@@ -153,7 +154,7 @@ def _tune(
     for number in range(len(done), trials):
         # A sampler of its own for every trial: a resumed tuning proposes the same.
         study.sampler = optuna.samplers.TPESampler(
-            seed=stream(seed, number) % 2**32, n_startup_trials=max(4, trials // 3)
+            seed=stream(seed, number) % 2**32, n_startup_trials=_STARTUP
         )
         if number == 0:
             values: dict[str, Value] = given
