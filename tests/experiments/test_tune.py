@@ -282,6 +282,36 @@ def test_trials_as_good_as_the_best_are_counted(
     assert "2/5, 2 as good" in CliRunner().invoke(app, arguments).stdout
 
 
+def test_trials_beyond_the_budget_are_kept_and_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[float | None] = [None, 0.2, 0.3, 0.4]
+
+    def fake(config: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        accuracy = found[int(config.name[-1])]
+        if accuracy is None:
+            raise UpdateError("the loss became nan")
+        return {"val_accuracy": accuracy, "wall_s": 1.0}
+
+    monkeypatch.setattr(tune, "run", fake)
+    path, folder = tmp_path / "tiny.toml", tmp_path / "out" / "tiny"
+    path.write_text(RUN + SPACE)
+    for trials, place in ((4, "4/4"), (2, "2/2"), (1, "-"), (4, "4/4")):
+        arguments = ["tune", str(path), "--trials", str(trials), "--out", str(tmp_path / "out")]
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0, done.output
+        assert place in done.stdout.splitlines()[1].split(), "of the budget, as for other files"
+        content = json.loads((folder / "tuning.json").read_text())
+        assert len(content["trials"]) == 4
+        assert content["budget"] == trials
+        best = content["best"]
+        assert (best is not None) == (folder / "best.toml").exists()
+        if best is not None:
+            assert best["number"] == trials - 1
+            best_lr = config.load(folder / "best.toml").optimizer.lr
+            assert best_lr == best["values"]["optimizer.lr"]
+
+
 def test_a_file_that_cannot_be_trained_is_no_failed_trial(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

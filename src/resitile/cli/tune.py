@@ -25,9 +25,10 @@ def tune(
 ) -> None:
     """Try settings and keep those with the best validation accuracy: OUT/NAME/best.toml.
 
-    Every file gets the same number of trials; one that diverges, or whose settings exclude each
-    other, counts as failed. --epochs and --set hold for the trials only, not for best.toml, and
-    cannot change what is searched. An interrupted tuning goes on with the same command.
+    Every file gets the same number of trials, and where there are more from before, the first ones
+    count; one that diverges, or whose settings exclude each other, counts as failed. --epochs and
+    --set hold for the trials only, not for best.toml, and cannot change what is searched. An
+    interrupted tuning goes on with the same command.
     """
     from resitile.cli.output import print_json, print_table, say, stopped
     from resitile.cli.progress import progress
@@ -51,7 +52,7 @@ def tune(
         return
     rows, failures = [], []
     for result in found:
-        best, done = result["best"], result["trials"]
+        best, done = result["best"], result["trials"][:trials]
         failed = [trial for trial in done if "failed" in trial]
         row = [result["label"], "-", "-", str(len(failed)), "-"]
         if best is not None:

@@ -116,7 +116,9 @@ def tune(
     The first trial uses the file's own values; Optuna's tree-structured Parzen estimator proposes
     the others. Test images are not looked at. Every trial is a run with its folder, so that an
     interrupted tuning goes on where it stood, to the same proposals; more trials can be added. One
-    that diverges, or whose settings exclude each other, has `failed`, with the reason.
+    that diverges, or whose settings exclude each other, has `failed`, with the reason. Where there
+    are more trials than asked for, they are kept, but the best is that of the first ones: all
+    methods have the same budget.
 
     Args:
         tuning: what to do.
@@ -126,7 +128,8 @@ def tune(
         observer: is told about every run.
 
     Returns:
-        The content of tuning.json: the trials, and which was the best (null if all failed).
+        The content of tuning.json: the trials, and which of the first `budget` was the best (null
+        if all failed).
 
     Raises:
         ConfigError: if the folder holds a tuning with other settings, or another process writes it.
@@ -165,8 +168,8 @@ def _tune(
         record = _try(tuning, folder, number, values, observer)
         done.append(record)
         _tell(study, tuning, record)
-        _write(tuning, folder, seed, done)
-    return _write(tuning, folder, seed, done)
+        _write(tuning, folder, seed, done, trials)
+    return _write(tuning, folder, seed, done, trials)
 
 
 def _try(
@@ -249,18 +252,23 @@ def _key(tuning: Tuning, seed: int) -> dict[str, Any]:
     return dict(json.loads(json.dumps(key)))  # a tuple, as levels are, becomes a list
 
 
-def _write(tuning: Tuning, folder: Path, seed: int, done: list[dict[str, Any]]) -> dict[str, Any]:
-    trained = [record for record in done if "failed" not in record]
+def _write(
+    tuning: Tuning, folder: Path, seed: int, done: list[dict[str, Any]], budget: int
+) -> dict[str, Any]:
+    trained = [record for record in done[:budget] if "failed" not in record]
     best = max(trained, key=lambda record: record["val_accuracy"], default=None)
     content = {
         "name": tuning.name,
         "label": tuning.config({}).title,
         "best": best,
+        "budget": budget,
         "trials": done,
         "key": _key(tuning, seed),
     }
     records.write_json(folder / "tuning.json", content)
-    if best is not None:
-        text = tuning.config(best["values"]).toml()
-        records.write_atomic(folder / "best.toml", text.encode())
+    path = folder / "best.toml"
+    if best is None:
+        path.unlink(missing_ok=True)  # it may be there from a larger budget
+    else:
+        records.write_atomic(path, tuning.config(best["values"]).toml().encode())
     return content
