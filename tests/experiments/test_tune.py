@@ -362,6 +362,10 @@ def test_names_that_lead_elsewhere_or_are_taken_are_refused(tmp_path: Path) -> N
         ('[search]\n"optimizer.lr" = { low = 1 }\n', "give either low and high, or choices"),
         ('[search]\n"optimizer.lr" = { low = 2, high = 1 }\n', "low must be below high"),
         ('[search]\n"optimizer.lr" = { low = 0, high = 1, log = true }\n', "above 0"),
+        (
+            '[search]\n"optimizer.lr" = { low = 0, high = 1 }\n',
+            r"optimizer\.lr is 0\.1, but low=0 and high=1 are .* whole numbers; write low=0\.0 for",
+        ),
         ('[search]\n"optimizer.lr" = { low = -1.0, high = 1.0 }\n', "greater than or equal to 0"),
         ('[search]\n"optimizer.lrr" = { low = 0.1, high = 1.0 }\n', "unknown key optimizer.lrr"),
         ('[search]\n"optimizer.lr" = { hig = 1.0 }\n', "unknown key .*hig; did you mean .high."),
@@ -383,6 +387,8 @@ def test_numbers_are_proposed_with_four_digits() -> None:
     assert found == float(f"{found:.4g}")
     assert dimension.holds(found)
     assert not dimension.holds(1.5)
+    assert search.Dimension(low=0, high=2).holds(1.0)
+    assert not search.Dimension(low=0, high=2).holds(0.5), "a range of whole numbers"
 
 
 @pytest.mark.parametrize(

@@ -54,8 +54,15 @@ class Dimension(Table):
         """Whether a value lies in this dimension."""
         if self.choices is not None:
             return value in self.choices
-        inside = isinstance(value, int | float) and self.low is not None and self.high is not None
-        return inside and self.low <= value <= self.high  # type: ignore[operator]
+        low, high = self.low, self.high
+        if not isinstance(value, int | float) or low is None or high is None:
+            return False
+        return low <= value <= high and not self.misses(value)
+
+    def misses(self, value: Any) -> bool:
+        """Whether this is a fraction, and the range is one of whole numbers."""
+        whole = isinstance(self.low, int) and isinstance(self.high, int)
+        return whole and isinstance(value, float) and not value.is_integer()
 
     def suggest(self, trial: "Trial", key: str) -> Value:
         """The value that a trial is to use; numbers with few digits, as people write them."""

@@ -78,7 +78,14 @@ def load(path: Path, overrides: list[str]) -> Tuning:
         toml.override(trial, assignment)
     tuning = Tuning(content, trial, space, path)
     tuning.check({})
+    settings = tuning.config({}, "given").settings()
     for key, dimension in space.items():
+        if dimension.misses(settings.get(key)):
+            raise ConfigError(
+                f"{path}: {key} is {settings[key]}, but low={dimension.low} and "
+                f"high={dimension.high} are a range of whole numbers; write "
+                f"low={float(dimension.low or 0)} for one of real numbers"
+            )
         ends = dimension.choices or [v for v in (dimension.low, dimension.high) if v is not None]
         for value in ends:  # found now rather than after hours of trials
             tuning.check({key: value})
