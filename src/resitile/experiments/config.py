@@ -21,6 +21,7 @@ DIGITAL = "digital"
 SEEDS = 2**62  # seeds are below
 _RUN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST = 200  # of a name: a seed and the ending of a lock file must still fit into 255 bytes
+_OF_COMMANDS = {"search": "tune", "sweep": "sweep"}  # tables that other commands take away
 # What changes no result: not part of the hash, so not a reason to refuse a resume.
 _COSMETIC = ("name", "label", "data.dir", "train.threads")
 
@@ -176,6 +177,12 @@ def parse(content: Mapping[str, Any], source: str = "configuration") -> Config:
     Raises:
         ConfigError: as `load`.
     """
+    for table, command in _OF_COMMANDS.items():
+        if table in content:
+            raise ConfigError(
+                f"{source}: [{table}] belongs to `resitile {command}`: give it the file, or remove "
+                "that table"
+            )
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
