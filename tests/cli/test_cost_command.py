@@ -136,6 +136,15 @@ def test_a_schedule_from_the_data_needs_no_training(cli, run_file):
     assert fewer["total"]["update_ns"] > auto["total"]["update_ns"]  # more columns per mini-batch
 
 
+def test_a_whole_table_is_a_setting_of_the_configuration(cli, run_file):
+    table = "algorithm={class='resitile.algorithms:ResidualLearning', tiles=5}"
+    status, out, err = cli(run_file, "--set", table, "--set", "label=five", "--set", "read_ns=20")
+    assert (status, err) == (0, "")
+    assert out.startswith("five: ResidualLearning, 5 tiles, batch 4\n")
+    status, _, err = cli("--set", table)
+    assert status == 2 and "is a setting of a configuration: name its file" in err
+
+
 def test_reads_that_follow_the_learning_rate_take_that_of_the_file(cli, run_file):
     gated = ("--set", "algorithm.name=gated_residual_learning", "--json")
     found = {}

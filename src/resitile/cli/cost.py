@@ -69,8 +69,8 @@ def cost(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Replace a primitive, or with a dot in its name a setting of the configuration; "
-            "may be repeated.",
+            help="Replace a primitive, or a setting of the configuration, such as "
+            "device.states=4; may be repeated.",
         ),
     ] = None,
     published: Annotated[bool, typer.Option(help="Add the printed figures of papers.")] = False,
@@ -86,8 +86,8 @@ def cost(
     from resitile.errors import ConfigError
     from resitile.experiments import cost_tables
 
-    dotted = [text for text in settings or [] if "." in text.partition("=")[0]]
-    primitives = Primitives().with_settings(text for text in settings or [] if text not in dotted)
+    of_run = [text for text in settings or [] if _of_run(text.partition("=")[0].strip())]
+    primitives = Primitives().with_settings(text for text in settings or [] if text not in of_run)
     if any(text.partition("=")[0].strip() == "device_pulse_pj" for text in settings or []):
         raise ConfigError(
             "device_pulse_pj is the energy of a counted pulse, and formulas count no pulses: take "
@@ -110,12 +110,12 @@ def cost(
         ):
             if given:
                 raise ConfigError(f"{option} does not go with a configuration{instead}")
-        _cost_of_runs(configs, dotted, sample, primitives, as_json)
+        _cost_of_runs(configs, of_run, sample, primitives, as_json)
         return
-    if dotted:
+    if of_run:
         raise ConfigError(
-            f"{dotted[0]!r} is a setting of a configuration: name its file, or a primitive without "
-            "a dot, such as read_ns=20"
+            f"{of_run[0]!r} is a setting of a configuration: name its file, or a primitive, such "
+            "as read_ns=20"
         )
     labels = cost_tables.labels()
     names = list(dict.fromkeys(algorithm or labels))
@@ -164,6 +164,13 @@ def cost(
             "published": cost_tables.against_published(),
         }
     )
+
+
+def _of_run(key: str) -> bool:
+    """Whether this names a setting of a configuration, or a whole table of it."""
+    from resitile.experiments.config import Config
+
+    return "." in key or key in Config.model_fields
 
 
 def _cost_of_runs(
