@@ -154,7 +154,8 @@ def test_spoilt_digests_are_named(
 ) -> None:
     config = make_own()
     folder = RunFolder(tmp_path / "runs" / config.name)
-    folder.path.mkdir(parents=True)
+    folder.checkpoint.parent.mkdir(parents=True)
+    folder.checkpoint.write_text("something was learnt with that code")
     folder.config.write_text(config.toml())
     folder.code.write_text(content)
     with pytest.raises(CheckpointError, match=r"code\.json is damaged.*--overwrite"):

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -83,6 +84,10 @@ class PlainLines(Observer):
         left = (time.monotonic() - self._began) / max(done, 1) * (total - record["steps"])
         self._say(f"{self._title}: {_line(record, self._epochs)}, {clock(left)} left")
 
+    def nothing_saved(self, folder: Path) -> None:
+        """Say that the run begins."""
+        self._say(_begins(folder))
+
     def finished_before(self, summary: dict[str, Any]) -> None:
         """Say that nothing was done."""
         self._say(_finished(summary))
@@ -153,6 +158,10 @@ class Bars(Observer):
             f"{self._title}: {_line(record, self._epochs)}", highlight=False, markup=False
         )
 
+    def nothing_saved(self, folder: Path) -> None:
+        """Say that the run begins."""
+        self._bars.console.print(_begins(folder), highlight=False, markup=False)
+
     def finished_before(self, summary: dict[str, Any]) -> None:
         """Say that nothing was done."""
         self._bars.console.print(_finished(summary), highlight=False, markup=False)
@@ -173,3 +182,7 @@ def _title(label: str, seed: int) -> str:
 
 def _finished(summary: dict[str, Any]) -> str:
     return f"{_title(summary['label'], summary['seed'])}: finished before, nothing to do"
+
+
+def _begins(folder: Path) -> str:
+    return f"{folder}: no checkpoint was saved there yet, so the run begins with its first step"

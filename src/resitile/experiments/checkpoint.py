@@ -169,8 +169,9 @@ def _read(path: Path) -> dict[str, Any]:
         state = torch.load(content, weights_only=True)
     except FileNotFoundError:
         raise CheckpointError(
-            f"there is no checkpoint {path}: the run stopped before its first one; start it anew "
-            "with --overwrite"
+            f"there is no checkpoint {path}, but more in the folder than a run writes before its "
+            f"first one; put a copy back, or delete {path.parent.parent} to start anew (train, "
+            "compare: --overwrite)"
         ) from None
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error

@@ -1,5 +1,6 @@
 """What a run tells about itself while it goes on."""
 
+from pathlib import Path
 from typing import Any
 
 from resitile.experiments.checkpoint import Position
@@ -11,6 +12,9 @@ class Observer:
 
     def start(self, config: Config, epochs: int, steps_per_epoch: int, position: Position) -> None:
         """The run begins, or goes on from `position`."""
+
+    def nothing_saved(self, folder: Path) -> None:
+        """There was nothing to go on from in this folder: the run begins with its first step."""
 
     def step(self, position: Position, loss: float) -> None:
         """A training step was done, with this loss."""

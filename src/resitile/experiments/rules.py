@@ -1,7 +1,10 @@
 """When a run may use its folder: new, resumed or overwritten; and how the folder begins."""
 
+import os
+import re
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from resitile.errors import ConfigError
@@ -12,20 +15,45 @@ from resitile.experiments.config import Config
 from resitile.experiments.records import RunFolder
 from resitile.experiments.task import Learner
 
+# What is left of a file that a process was killed in: see `records.write_atomic`.
+_CUT_OFF = re.compile(r"\.(config\.toml|code\.json|last\.pt)\.\d+\.tmp")
+
+
+def nothing_learnt(folder: RunFolder) -> bool:
+    """Whether a folder has no more in it than a run writes before its first checkpoint.
+
+    A process that was killed or found the disk full leaves that behind: beginning again loses
+    nothing. Not so where there are epochs in the record (a checkpoint was lost) or other files.
+    """
+    try:
+        inside = [path for path in folder.path.iterdir() if path != folder.checkpoint.parent]
+        if folder.checkpoint.parent.exists():
+            inside += folder.checkpoint.parent.iterdir()
+        epochs = folder.metrics.exists() and folder.metrics.stat().st_size > 0
+        return not epochs and all(
+            path in (folder.config, folder.code, folder.metrics) or _CUT_OFF.fullmatch(path.name)
+            for path in inside
+        )
+    except OSError:  # what cannot be looked into may hold anything
+        return False
+
 
 def check_folder(
     config: Config, folder: RunFolder, *, resume: bool, overwrite: bool, longer: bool = False
 ) -> dict[str, Any] | None:
     """Check that the folder allows what was asked; the summary if there is nothing left to do.
 
-    With `longer` a run may be resumed with more epochs than it was started with.
+    With `longer` a run may be resumed with more epochs than it was started with. One that learnt
+    nothing yet may be resumed, too, from its first step.
 
     Raises:
         ConfigError: if it does not.
     """
     if resume and overwrite:
         raise ConfigError("--resume and --overwrite exclude each other: give one of them")
-    if folder.exists and not folder.config.is_file() and (resume or overwrite):
+    new = nothing_learnt(folder)
+    begun = folder.config.is_file()
+    if folder.exists and not begun and not new and (resume or overwrite):
         raise ConfigError(
             f"{folder.path} holds no run (there is no config.toml in it); choose another name"
         )
@@ -35,6 +63,8 @@ def check_folder(
                 f"a run called {config.name!r} exists in {folder.path}: go on with it by --resume, "
                 'replace it by --overwrite, or choose another name: --set name="..."'
             )
+        return None
+    if new and not begun:
         return None
     if not folder.exists:
         raise ConfigError(f"there is no run to resume in {folder.path}; leave --resume out")
@@ -46,7 +76,8 @@ def check_folder(
             f"{folder.path} was started with other settings ({'; '.join(differences)}); resume "
             f"with those ({folder.config}), or use --overwrite or another name"
         )
-    own_code.check(config, folder)
+    if not new:
+        own_code.check(config, folder)
     return None if extended else records.read_summary(folder)
 
 
@@ -71,17 +102,45 @@ def extend(config: Config, folder: RunFolder) -> None:
         records.write_atomic(folder.config, config.toml().encode())
 
 
-def begin(config: Config, folder: RunFolder, learner: Learner) -> Position:
-    """Make the run folder; an older one goes only now, when all settings have been checked."""
+def begin(config: Config, folder: RunFolder, learner: Learner, *, resume: bool) -> Position:
+    """Make the run folder; an older one goes only now, when all settings have been checked.
+
+    With `resume` there may be one in which nothing was learnt: it is completed.
+    """
     try:
-        if folder.path.exists():
-            shutil.rmtree(folder.path)
-        folder.path.mkdir(parents=True)
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        _clear(folder.path)
+        if folder.path.exists() and not resume:
+            _remove(folder.path)
+        folder.path.mkdir(exist_ok=True)
+        for place in (folder.path, folder.checkpoint.parent):
+            for path in place.glob(".*.tmp"):
+                path.unlink()
     except OSError as error:
         raise records.cannot_make(folder.path, error) from error
-    records.write_atomic(folder.config, config.toml().encode())
+    if folder.config.is_file():
+        extend(config, folder)
+    else:
+        records.write_atomic(folder.config, config.toml().encode())
     own_code.keep(config, folder)
     records.append_metrics(folder.metrics, [])
     position = Position()
     checkpoint.save(folder.checkpoint, learner, position, config.hash)
     return position
+
+
+def _remove(path: Path) -> None:
+    """Delete a run folder; at any time all of it is there or, under this name, nothing."""
+    if path.is_symlink():
+        raise OSError("it is a symbolic link")
+    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    path.rename(aside)
+    shutil.rmtree(aside)
+
+
+def _clear(path: Path) -> None:
+    """Delete what a process left that was killed in `_remove`; the lock of the folder is ours."""
+    aside = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    for other in path.parent.iterdir():
+        if aside.fullmatch(other.name) and other.is_dir():
+            shutil.rmtree(other)

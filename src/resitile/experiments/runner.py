@@ -18,7 +18,7 @@ from resitile.experiments.checkpoint import Position
 from resitile.experiments.config import Config
 from resitile.experiments.observer import Observer
 from resitile.experiments.records import RunFolder
-from resitile.experiments.rules import begin, check_folder, extend, hashes
+from resitile.experiments.rules import begin, check_folder, extend, hashes, nothing_learnt
 from resitile.experiments.stop import Stopped, StopRequest, stop_request
 from resitile.experiments.task import (
     Learner,
@@ -52,7 +52,7 @@ def run(
         config: what to do.
         runs_dir: parent of the run's folder.
         resume: go on with a run that was interrupted; the result is that of an uninterrupted run,
-            to the bit. A finished run is left as it is.
+            to the bit. A finished run is left as it is; one that learnt nothing yet begins anew.
         overwrite: delete an earlier run of this name first.
         longer: resume also a run that was started, or finished, with fewer epochs.
         observer: is told about every step and epoch.
@@ -114,12 +114,15 @@ def _train(
             # A fault in what an algorithm says of its costs must not wait for the last epoch.
             measure.costs(learner.model, config.data.batch_size, 1, config.optimizer.lr)
             start()
-            if resume:
+            new = nothing_learnt(folder)
+            if resume and new:
+                observer.nothing_saved(folder.path)
+            if resume and not new:
                 position = checkpoint.load(folder.checkpoint, learner, hashes(config, folder))
                 records.cut_metrics(folder.metrics, position.epoch)
                 extend(config, folder)
             else:
-                position = begin(config, folder, learner)
+                position = begin(config, folder, learner, resume=resume)
             return _Run(config, folder, task, learner, position, observer, request).go(test)
     finally:
         torch.set_num_threads(threads[0])
