@@ -41,6 +41,8 @@ def test_lines_of_one_label_are_told_apart_by_name() -> None:
         {"label": label, "name": name} for label, name in (("MP", "a"), ("MP", "b"), ("c", "c"))
     ]
     assert [line["label"] for line in told_apart(lines)] == ["MP (a)", "MP (b)", "c"]
+    copies = [{"label": "MP", "name": name} for name in "aba"]
+    assert [line["label"] for line in told_apart(copies)] == ["MP (a) #1", "MP (b)", "MP (a) #2"]
 
 
 def test_epochs_of_an_unfinished_line_are_marked() -> None:

@@ -82,6 +82,13 @@ def test_a_repeated_seed_gets_a_line_of_its_own() -> None:
     assert two["runs"] == ["again"]
 
 
+def test_repetitions_of_one_seed_are_never_pooled() -> None:
+    """Copies of a run keep its name; a mean over them would have an interval of 0."""
+    lines = groups([A[0], A[0], A[1], A[0], A[1]])
+    assert [line["seeds"] for line in lines] == [[0, 1], [0, 1], [0]]
+    assert lines[2]["test_ci95"] is None
+
+
 def test_csv_and_latex() -> None:
     lines = groups([*A, *B])
     first, second = csv.DictReader(io.StringIO(as_csv(lines)))

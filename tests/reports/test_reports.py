@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -117,6 +118,24 @@ def test_the_sentence_tells_means_over_seeds(tmp_path):
     page = write_report(runs, tmp_path / "r.html").read_text()
     assert "reaches 64.00 % (mean of 2 seeds) test accuracy" in page
     assert "the best single tile 34.00 % (mean of 2 seeds)." in page
+
+
+def test_settings_of_copies_stand_below_their_own_lines(tmp_path):
+    runs = [make_run(tmp_path, name, tiles=2) for name in ("m", "other")]
+    settings = runs[1] / "config.toml"
+    settings.write_text(settings.read_text().replace('"x"', '"y"'))
+    runs[1:1] = [shutil.copytree(runs[0], tmp_path / f"copy{k}") for k in range(2)]
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    table = page.partition("<tr><th>setting</th>")[2].partition("</table>")[0]
+    titles, (values,) = (
+        re.findall(pattern, table) for pattern in ("<th>(.*?)</th>", "(<td>.*)</tr>")
+    )
+    assert [title.rpartition("&amp; ")[2] for title in titles] == [
+        "(m) #1", "(m) #2", "(m) #3", "other &lt;b&gt;&amp;"
+    ]  # fmt: skip
+    assert re.findall("<td>(.*?)</td>", values) == ["algorithm.name", "x", "x", "x", "y"]
+    curves = learning_curves(read_runs(runs)).legends[0].get_texts()
+    assert [text.get_text()[-5:] for text in curves] == ["m) #1", "m) #2", "m) #3", " <b>&"]
 
 
 def test_runs_on_other_data_are_not_compared(tmp_path):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resitile.errors import ConfigError, did_you_mean
+from resitile.reports.lines import apart, members
 
 _COLUMNS = (
     ("label", "run"),
@@ -43,7 +44,7 @@ def interval(values: Sequence[float]) -> float | None:
 
 
 def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[dict[str, Any]]:
-    """One line for all seeds of the same settings; a repeated seed gets a line of its own.
+    """One line for all seeds of the same settings; repetitions of seeds get lines of their own.
 
     Args:
         rows: of `resitile.reports.table`.
@@ -60,13 +61,8 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
     Raises:
         ConfigError: if there is no such baseline.
     """
-    members: dict[str, list[dict[str, Any]]] = {}
-    for row in rows:
-        same = members.setdefault(row["group"], [])
-        if any(row["seed"] == other["seed"] for other in same):  # a repetition, not another seed
-            same = members.setdefault(f"{row['group']} {row['name']}", [])
-        same.append(row)
-    lines = [_line(runs) for runs in members.values()]
+    places = members((row["group"], row["seed"]) for row in rows)
+    lines = [_line([rows[k] for k in line]) for line in places]
     chosen = lines[0] if lines else None
     if baseline is not None:
         chosen = next((li for li in lines if baseline in (li["name"], li["label"])), None)
@@ -86,14 +82,9 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
 
 
 def told_apart(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The same lines; where several have one label, the name of the run is added to it."""
-    labels = [line["label"] for line in lines]
-    return [
-        {**line, "label": f"{line['label']} ({line['name']})"}
-        if labels.count(line["label"]) > 1
-        else line
-        for line in lines
-    ]
+    """The same lines, with labels by `resitile.reports.lines.apart`."""
+    labels = apart([(line["label"], line["name"]) for line in lines])
+    return [{**line, "label": label} for line, label in zip(lines, labels, strict=True)]
 
 
 def _line(runs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import (
 )
 
 from resitile._pictures import plain
+from resitile.reports.lines import lines_of
 from resitile.reports.records import Run
 
 # Okabe and Ito's palette: distinct to colour-blind readers too; black is kept for text.
@@ -35,10 +36,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     """
     figure = Figure(figsize=(9.5, 4.2), layout="constrained")
     accuracy, loss = figure.subplots(1, 2)
-    members: dict[str, list[Run]] = {}
-    for run in runs:
-        members.setdefault(run.group, []).append(run)
-    for number, group in enumerate(members.values()):
+    for number, (label, group) in enumerate(lines_of(runs)):
         look = _look(number)
         for axis, key in ((accuracy, "val_accuracy"), (loss, "train_loss")):
             lines = [[e[key] for e in run.epochs] for run in group]
@@ -50,7 +48,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
             mark = "o" if len(mean) < 25 else None
             axis.plot(
                 range(1, len(mean) + 1), mean, **look, marker=mark, markersize=3.5,
-                label=plain(group[0].label),
+                label=plain(label),
             )  # fmt: skip
         for before, after in pairwise(group[0].epochs):
             if before.get("stage") is not None and before.get("stage") != after.get("stage"):
@@ -158,11 +156,8 @@ def tile_evolution(run: Run) -> Figure:
 
 def pulses_per_tile(runs: Sequence[Run]) -> Figure:
     """Pulses that each tile received in a whole run, summed over layers; means over seeds."""
-    members: dict[str, list[Run]] = {}
-    for run in runs:
-        members.setdefault(run.group, []).append(run)
     analog = []
-    for number, group in enumerate(members.values()):
+    for number, (label, group) in enumerate(lines_of(runs)):
         totals = [
             [sum(counts) for counts in zip(*run.epochs[-1]["pulses"].values(), strict=True)]
             for run in group
@@ -170,7 +165,7 @@ def pulses_per_tile(runs: Sequence[Run]) -> Figure:
         ]
         if totals:
             mean = [sum(values) / len(values) for values in zip(*totals, strict=True)]
-            analog.append((number, plain(group[0].label), mean))
+            analog.append((number, plain(label), mean))
     figure = Figure(figsize=(9.5, 2.8), layout="constrained")
     axis = figure.subplots()
     for slot, (number, label, mean) in enumerate(analog):

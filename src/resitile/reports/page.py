@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from resitile._pictures import save_figure
 from resitile.experiments.records import cannot_make
 from resitile.reports import comparison, figures
+from resitile.reports.lines import lines_of
 from resitile.reports.records import Run, read_runs, row
 
 
@@ -61,7 +62,11 @@ def write_report(
         curves=_svg(figures.learning_curves(runs)) if any(r.epochs for r in runs) else None,
         pulses=_svg(figures.pulses_per_tile(runs)) if any(r["pulses"] for r in rows) else None,
         # One seed of each setting: the others look alike.
-        analog=[_analog(k, run) for k, run in enumerate(_first_of_each(runs)) if run.tiles],
+        analog=[
+            _analog(k, label, line[0])
+            for k, (label, line) in enumerate(lines_of(runs))
+            if line[0].tiles
+        ],
         runs=[{"label": run.label, "settings": run.settings} for run in runs],
         seeds=sorted({r["seed"] for r in rows if r.get("seed") is not None}),
     )
@@ -73,16 +78,9 @@ def write_report(
     return out
 
 
-def _first_of_each(runs: list[Run]) -> list[Run]:
-    found: dict[str, Run] = {}
-    for run in runs:
-        found.setdefault(run.group, run)
-    return list(found.values())
-
-
 def _differences(runs: list[Run]) -> list[tuple[str, list[str]]]:
     """The settings in which the lines differ, by dotted key; values in the order of the lines."""
-    flat = [_flat(run.config) for run in _first_of_each(runs)]
+    flat = [_flat(run.config) for _, (run, *_) in lines_of(runs)]
     keys = dict.fromkeys(key for settings in flat for key in settings)
     return [
         (key, [str(settings.get(key, "–")) for settings in flat])
@@ -102,12 +100,12 @@ def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-def _analog(number: int, run: Run) -> dict[str, Any]:
+def _analog(number: int, label: str, run: Run) -> dict[str, Any]:
     colour = figures.COLOURS[number % len(figures.COLOURS)]
     several = max(len(layer["std"]) for layer in run.tiles[-1]["layers"].values()) > 1
     transfers = run.epochs[-1].get("transfers") or {}
     return {
-        "label": run.label,
+        "label": label,
         "epoch": run.tiles[-1]["epoch"],
         "history": [_svg(figures.tile_history(run, name)) for name in run.tiles[-1]["layers"]]
         if len(run.tiles) > 1

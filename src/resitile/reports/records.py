@@ -33,9 +33,19 @@ class Run:
     summary: dict[str, Any] | None
 
     @property
+    def name(self) -> str:
+        """That of its settings; a copied folder keeps it."""
+        return str(self.config.get("name") or self.path.name)
+
+    @property
+    def seed(self) -> Any:
+        """That of all its random numbers."""
+        return self.config.get("seed")
+
+    @property
     def label(self) -> str:
         """What people call the run."""
-        return str(self.config.get("label") or self.config.get("name") or self.path.name)
+        return str(self.config.get("label") or self.name)
 
     @property
     def folder(self) -> str | None:

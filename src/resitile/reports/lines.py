@@ -1,0 +1,45 @@
+"""Which runs make one line of a table, and one curve of a picture."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from resitile.reports.records import Run
+
+
+def members(runs: Iterable[tuple[str, Any]]) -> list[list[int]]:
+    """The places of the runs of every line.
+
+    All seeds of a group share a line. A seed that comes again is a repetition, not another seed:
+    second runs of seeds make a line of their own, third ones another.
+
+    Args:
+        runs: group and seed of every run.
+    """
+    lines: dict[tuple[str, int], list[int]] = {}
+    times: Counter[tuple[str, Any]] = Counter()
+    for place, (group, seed) in enumerate(runs):
+        lines.setdefault((group, times[group, seed]), []).append(place)
+        times[group, seed] += 1
+    return list(lines.values())
+
+
+def apart(lines: Sequence[tuple[str, str]]) -> list[str]:
+    """What to call lines of these labels and names: labels, and as much more as tells them apart.
+
+    Where several have one label, the name is added; where that is one too (a copy of a run keeps
+    its name), a number.
+    """
+    labels = [label for label, _ in lines]
+    longer = [f"{label} ({name})" if labels.count(label) > 1 else label for label, name in lines]
+    return [
+        f"{text} #{longer[: place + 1].count(text)}" if longer.count(text) > 1 else text
+        for place, text in enumerate(longer)
+    ]
+
+
+def lines_of(runs: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """What each line of these runs is called, and its runs."""
+    lines = [[runs[k] for k in places] for places in members((r.group, r.seed) for r in runs)]
+    names = apart([(line[0].label, line[0].name) for line in lines])
+    return list(zip(names, lines, strict=True))
