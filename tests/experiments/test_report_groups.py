@@ -20,6 +20,20 @@ def test_seeds_share_a_line_and_settings_do_not() -> None:
     assert run_of(tiles=2).group != run_of(tiles=3).group
 
 
+def test_runs_without_a_label_share_a_line_too() -> None:
+    """The resolved settings give the name as the label."""
+
+    def labelled(seed: int, label: str | None) -> Run:
+        run = run_of(seed)
+        run.config["label"] = label or run.config["name"]
+        return run
+
+    assert labelled(0, None).group == labelled(1, None).group
+    assert labelled(0, "a").group == labelled(1, "a").group
+    assert labelled(0, "a").group != labelled(1, "b").group
+    assert labelled(0, "a").group != labelled(1, None).group
+
+
 def test_a_line_of_several_seeds_has_nothing_of_the_first_alone() -> None:
     rows = [
         {
