@@ -113,9 +113,12 @@ def test_train_prints_a_table_and_leaves_a_report(cli: Cli, tmp_path: Path) -> N
     assert [line.split(":")[0] for line in err.splitlines()] == ["three tiles"] * 3
     assert "epoch 2/2" in err
 
+    page = tmp_path / "runs/analog/report.html"
+    page.write_text(page.read_text()[:3000])
     status, out, err = cli("train", "analog.toml", "--set", "algorithm.tiles=2", "--resume")
     assert status == 0
     assert "nothing to do" in err
+    assert page.read_text().endswith("</html>")
     status, out, err = cli("train", "analog.toml", "--set", "algorithm.tiles=2")
     assert status == 2
     assert "--overwrite" in err

@@ -95,6 +95,21 @@ def test_a_report_says_why_its_page_cannot_be_written(run: Path) -> None:
         write_report([run], Path())
 
 
+def test_a_page_that_fails_while_it_is_written_leaves_the_old_one(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    page = run / "report.html"
+    page.write_text("old")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ResitileError, match=r"cannot make .*No space left.*; free some space"):
+        write_report([run], page)
+    assert page.read_text() == "old"
+    assert not list(run.glob(".report*"))
+
+
 def test_a_run_folder_that_cannot_be_made_has_nothing_to_resume(run: Path) -> None:
     config = load(Path("tiny.toml"))
     with pytest.raises(ResitileError, match=r"cannot make .*name another place") as caught:

@@ -50,8 +50,7 @@ def train(
                 f"{stop}; go on with: resitile train {_quoted(folder.config)} --resume{parent}"
             ) from None
         summary = stop.summary  # it was too late to stop: show what was made
-    if not folder.report.exists():
-        write_report([folder.path], folder.report)
+    write_report([folder.path], folder.report)  # also of a finished run: it may be damaged
     if as_json:
         print_json(summary)
     else:

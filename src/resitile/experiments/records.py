@@ -121,6 +121,18 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
     Raises:
         ResitileError: if it cannot be written; the old file is as it was.
     """
+    try:
+        swap_in(path, content)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def swap_in(path: Path, content: bytes | memoryview) -> None:
+    """What `write_atomic` does, for files that belong to no run.
+
+    Raises:
+        OSError: if it cannot be written; the old file is as it was.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -129,8 +141,6 @@ def write_atomic(path: Path, content: bytes | memoryview) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
     finally:
         with suppress(OSError):  # as where a file stands in the place of the folder
             temporary.unlink(missing_ok=True)

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from resitile._pictures import save_figure
-from resitile.experiments.records import cannot_make
+from resitile.experiments.records import cannot_make, swap_in
 from resitile.reports import comparison, figures
 from resitile.reports.lines import lines_of
 from resitile.reports.records import Run, read_runs, row
@@ -71,8 +71,10 @@ def write_report(
         seeds=sorted({r["seed"] for r in rows if r.get("seed") is not None}),
     )
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(page, encoding="utf-8")
+        if out.exists() and not out.is_file():  # /dev/stdout must not be replaced by a file
+            out.write_text(page, encoding="utf-8")
+        else:
+            swap_in(out.resolve(), page.encode())
     except OSError as error:
         raise cannot_make(out, error) from error
     return out
