@@ -93,9 +93,11 @@ def test_a_few_epochs_have_whole_numbers(tmp_path, epochs):
 
 def test_the_baseline_is_that_of_the_page_too(tmp_path):
     runs = [make_run(tmp_path, "a", accuracy=0.8), make_run(tmp_path, "b", tiles=1, accuracy=0.5)]
-    assert "-30.00 %" in write_report(runs, tmp_path / "r.html").read_text()
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    assert "-30.00 %" in page and "test accuracies to the first line, in points" in page
     page = write_report(runs, tmp_path / "r.html", baseline="b").read_text()
     assert "+30.00 %" in page and "-30.00 %" not in page
+    assert "test accuracies to “b &lt;b&gt;&amp;”, in points" in page
 
 
 def test_the_sentence_compares_the_best_of_each_kind(tmp_path):

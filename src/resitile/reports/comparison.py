@@ -63,12 +63,7 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
     """
     places = members((row["group"], row["seed"]) for row in rows)
     lines = [_line([rows[k] for k in line]) for line in places]
-    chosen = lines[0] if lines else None
-    if baseline is not None:
-        chosen = next((li for li in lines if baseline in (li["name"], li["label"])), None)
-        if chosen is None:
-            names = [line["name"] for line in lines]
-            raise ConfigError(f"no line is called {baseline!r}; {did_you_mean(baseline, names)}")
+    chosen = lines[baseline_of(lines, baseline)] if lines or baseline is not None else None
     for line in lines:
         line["difference"] = line["difference_ci95"] = None
         if chosen is None or line is chosen or line.get("task") != chosen.get("task"):
@@ -79,6 +74,21 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
             line["difference"] = sum(pairs) / len(pairs)
             line["difference_ci95"] = interval(pairs)
     return lines
+
+
+def baseline_of(lines: Sequence[dict[str, Any]], baseline: str | None) -> int:
+    """The place of the line that the others are compared with; None is the first.
+
+    Raises:
+        ConfigError: if no line has this name or label.
+    """
+    if baseline is None:
+        return 0
+    for place, line in enumerate(lines):
+        if baseline in (line["name"], line["label"]):
+            return place
+    names = [line["name"] for line in lines]
+    raise ConfigError(f"no line is called {baseline!r}; {did_you_mean(baseline, names)}")
 
 
 def told_apart(lines: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -37,7 +37,9 @@ def write_report(
     """
     runs = read_runs(run_dirs)
     rows = [row(run) for run in runs]
-    lines = comparison.told_apart(comparison.groups(rows, baseline))
+    found = comparison.groups(rows, baseline)
+    lines = comparison.told_apart(found)
+    compared = comparison.baseline_of(found, baseline)
     columns = comparison.columns_to_read(lines)
     first = next((run.summary for run in runs if run.summary), None)
     tasks = list(dict.fromkeys(run.task for run in runs))
@@ -55,6 +57,7 @@ def write_report(
         lines=[[comparison.shown(line, key) for key, _ in columns] for line in lines],
         unfinished=[line["status"] != "finished" for line in lines],
         several=len(lines) < len(rows),
+        compared=f"“{lines[compared]['label']}”" if compared else "the first line",
         differences=_differences(runs),
         statement=_statement(lines) if one_task else _several(tasks),
         sizes=first if one_task else None,
