@@ -41,7 +41,7 @@ def test_an_analog_run_leaves_its_folder(make_config: MakeConfig, tmp_path: Path
         "schema": 1, "name": "tiny", "label": "three tiles", "algorithm": "ResidualLearning",
         "device": "SoftBounds(states=4)", "states": 4, "tiles": 3, "epochs": 3, "seed": 0,
         "steps": 33, "train_size": 42, "val_size": 18, "test_size": 60,
-        "data": "fashion-mnist-10k", "config_hash": config.hash,
+        "classes": 10, "data": "fashion-mnist-10k", "config_hash": config.hash,
     }  # fmt: skip
     assert {key: summary[key] for key in expected} == expected
     for key in ("val_accuracy", "test_accuracy", "best_val_accuracy"):

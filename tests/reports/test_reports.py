@@ -91,6 +91,23 @@ def test_a_few_epochs_have_whole_numbers(tmp_path, epochs):
         assert shown == list(range(1, epochs + 1))
 
 
+@pytest.mark.parametrize(("name", "classes", "at"), [
+    ("mnist", None, [0.1]), ("own:two", 2, [0.5]), ("own:two", None, []),
+])  # fmt: skip
+def test_chance_is_that_of_the_data(tmp_path, name, classes, at):
+    run = make_run(tmp_path, "r")
+    settings = run / "config.toml"
+    settings.write_text(settings.read_text().replace('"d"', f'"{name}"'))
+    if classes:
+        summary = json.loads((run / "summary.json").read_text())
+        (run / "summary.json").write_text(json.dumps(summary | {"classes": classes}))
+    axis = learning_curves(read_runs([run])).axes[0]
+    lines = [line for line in axis.lines if line.get_color() == "#888888"]
+    assert [line.get_ydata()[0] for line in lines] == at
+    words = [text.get_text() for text in axis.texts]
+    assert words == [f"chance ({round(1 / y)} classes)" for y in at]
+
+
 def test_the_baseline_is_that_of_the_page_too(tmp_path):
     runs = [make_run(tmp_path, "a", accuracy=0.8), make_run(tmp_path, "b", tiles=1, accuracy=0.5)]
     page = write_report(runs, tmp_path / "r.html").read_text()

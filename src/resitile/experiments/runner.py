@@ -271,6 +271,7 @@ class _Run:
             "config_hash": self.hash,
             "environment": records.environment(config.train.threads),
             "data": config.data.name,
+            "classes": self.task.train.labels.unique().numel(),
             "train_size": len(self.task.train),
             "val_size": len(self.task.validation),
             "test_size": len(self.task.test),

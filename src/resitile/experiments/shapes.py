@@ -77,6 +77,8 @@ def _counts(pulses: dict[str, Any]) -> str:
 def summary_fault(content: Any) -> str:
     """Of summary.json, as a report needs it."""
     fault = lacks(content, _SUMMARY)
+    if not fault and "classes" in content:  # older ones have none
+        fault = lacks(content, {"classes": (int,)})
     if not fault and "idle_tiles" in content:  # older ones have none
         fault = lacks(content, {"idle_tiles": (dict,)})
         for name, tiles in () if fault else content["idle_tiles"].items():

@@ -54,11 +54,12 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
             if before.get("stage") is not None and before.get("stage") != after.get("stage"):
                 at = (after["epoch"] + before["epoch"]) / 2
                 accuracy.axvline(at, color=look["color"], alpha=0.25, linewidth=0.8)
-    accuracy.axhline(0.1, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
-    accuracy.annotate(
-        "chance (10 classes)", (1, 0.1), (-2, 3), xycoords=("axes fraction", "data"),
-        textcoords="offset points", ha="right", fontsize=8, color="#666666",
-    )  # fmt: skip
+    for classes in sorted({run.classes for run in runs if run.classes}):
+        accuracy.axhline(1 / classes, color="#888888", linewidth=0.8, linestyle=(0, (1, 2)))
+        accuracy.annotate(
+            f"chance ({classes} classes)", (1, 1 / classes), (-2, 3), fontsize=8, color="#666666",
+            xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
+        )  # fmt: skip
     accuracy.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     loss.set(xlabel="epoch", ylabel="training loss (negative log-likelihood)")

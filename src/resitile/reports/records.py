@@ -11,6 +11,8 @@ from resitile.errors import ConfigError, DataError
 from resitile.experiments import shapes
 from resitile.experiments.younger import YOUNGER
 
+_TEN = ("fashion-mnist", "fashion-mnist-10k", "mnist")  # before their last epoch, and older, too
+
 
 @dataclass(frozen=True)
 class Run:
@@ -46,6 +48,13 @@ class Run:
     def label(self) -> str:
         """What people call the run."""
         return str(self.config.get("label") or self.name)
+
+    @property
+    def classes(self) -> int | None:
+        """How many classes its images have; None where no record tells."""
+        if self.config.get("data", {}).get("name") in _TEN:
+            return 10
+        return (self.summary or {}).get("classes")
 
     @property
     def folder(self) -> str | None:
