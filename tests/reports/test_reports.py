@@ -8,7 +8,7 @@ import pytest
 
 from resitile.errors import ConfigError, DataError
 from resitile.reports import table, write_report
-from resitile.reports.figures import learning_curves
+from resitile.reports.figures import learning_curves, tile_histograms
 from resitile.reports.records import read_runs
 
 
@@ -89,6 +89,21 @@ def test_a_few_epochs_have_whole_numbers(tmp_path, epochs):
     for axis in learning_curves(read_runs([run])).axes:
         shown = [x for x in axis.get_xticks() if axis.get_xlim()[0] <= x <= axis.get_xlim()[1]]
         assert shown == list(range(1, epochs + 1))
+
+
+@pytest.mark.parametrize(("low", "high", "ticks"), [
+    (-1.0, 1.0, [-1, 0, 1]), (-1.4, 1.4, [-1, 0, 1]), (-0.25, 0.25, [-0.2, 0, 0.2]),
+    (-0.3, 0.002, [-0.3, 0, 0.002]), (-2.6, 35, [-2, 0, 30]), (0, 1, [0, 1]),
+])  # fmt: skip
+def test_ticks_of_histograms_are_within_the_bounds(tmp_path, low, high, ticks):
+    run = read_runs([make_run(tmp_path, "r", tiles=1)])[0]
+    edges = [low + (high - low) * k / 40 for k in range(41)]
+    run.tiles[-1]["layers"]["fc"]["edges"] = edges
+    axis = tile_histograms(run, run.tiles[-1]).axes[0]
+    assert axis.get_xticks().tolist() == ticks
+    assert [text.get_text() for text in axis.get_xticklabels()] == [
+        f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks
+    ]
 
 
 @pytest.mark.parametrize(("name", "classes", "at"), [

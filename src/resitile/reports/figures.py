@@ -1,5 +1,6 @@
 """Matplotlib figures from run records, for the page and for notebooks."""
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,17 @@ def _look(number: int) -> dict[str, Any]:
         "color": COLOURS[number % len(COLOURS)],
         "linestyle": _STYLES[number // len(COLOURS) % len(_STYLES)],
     }
+
+
+def _inwards(edge: float) -> float:
+    """The number of one digit next to it on the side of 0; edges of small devices are below 1."""
+    if edge == 0:
+        return 0.0
+    digit = math.floor(math.log10(abs(edge)))
+    # 0.3 is 2.9999999999999996 tenths.
+    return round(
+        math.copysign(math.floor(abs(edge) / 10**digit + 1e-9), edge) * 10.0**digit, -digit
+    )
 
 
 def learning_curves(runs: Sequence[Run]) -> Figure:
@@ -97,7 +109,8 @@ def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) 
             axis.set_ylim(0, 1.08 * min(top, 0.35))
             axis.set_yticks([])
             axis.tick_params(labelsize=7)
-            axis.set_xticks([round(edges[0]), 0, round(edges[-1])])
+            axis.set_xticks(sorted({_inwards(edges[0]), 0.0, _inwards(edges[-1])}))
+            axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.spines[["top", "right", "left"]].set_visible(False)
             axis.set_title(
                 f"tile {n} · ×{layer['gamma'][n]:.3g} · std {layer['std'][n]:.2f}", fontsize=7.5
