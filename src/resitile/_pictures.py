@@ -10,8 +10,12 @@ if TYPE_CHECKING:
 
 
 def plain(text: object) -> str:
-    """A text of the user's as matplotlib is to draw it: dollars are dollars, not formulas."""
-    return str(text).replace("$", r"\$")
+    """A text of the user's as matplotlib is to draw it: dollars are dollars, not formulas.
+
+    What begins with an underscore would be missing in legends; a space of no width goes before it.
+    """
+    shown = str(text).replace("$", r"\$")
+    return f"\u200b{shown}" if shown.startswith("_") else shown
 
 
 def write_figure(figure: "Figure", path: Path) -> None:

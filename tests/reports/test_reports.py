@@ -194,6 +194,12 @@ def test_dollars_in_labels_are_no_formula(tmp_path):
     assert page.count(">r $x_{$ a</text>") == 2  # legends of the curves and of the pulses
 
 
+def test_labels_with_an_underscore_first_are_in_the_legends(tmp_path):
+    run = make_run(tmp_path, "_a_b", tiles=2)
+    page = write_report([run], tmp_path / "r.html").read_text()
+    assert page.count("_a_b &lt;b&gt;&amp;</text>") == 2
+
+
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize("tiles", [0, 1, 6])
 @pytest.mark.parametrize("epochs", [1, 4])
