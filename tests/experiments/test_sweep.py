@@ -120,7 +120,26 @@ def test_records_and_picture_hold_what_the_runs_gave(tmp_path: Path) -> None:
     lines = {line.get_label(): line for line in axes.lines}
     assert lines["momentum"].get_ydata() == pytest.approx([0.45, 0.65])
     assert lines["They (Fig. 1)"].get_ydata() == pytest.approx([0.5, 0.6])
-    assert "42 training images of some-set, 1 epochs, 2 seeds" in axes.get_title()
+    assert "42 training images of some-set, 1 epoch, 2 seeds" in axes.get_title()
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "task"),
+    [
+        ("epochs", (1, 3), "42 training images of d, 2 seeds"),
+        ("train_size", (9, 42), "d, 3 epochs, 2 seeds"),
+        ("data", ("d", "e"), "42 training images, 3 epochs, 2 seeds"),
+    ],
+)
+def test_the_title_leaves_out_what_changes_along_the_axis(
+    tmp_path: Path, key: str, values: tuple[object, object], task: str
+) -> None:
+    found = load(tmp_path)
+    keys = {"data": "d", "train_size": 42, "epochs": 3, "test_accuracy": 0.5, "val_accuracy": 0.5}
+    record = sweep.collect(found, [{**keys, key: values[k]} for _, k, _, _ in found.runs])
+    assert record[key] is None
+    (axes,) = sweep_figure(record).axes
+    assert axes.get_title().splitlines()[1] == task
 
 
 def drawn(found: sweep.Sweep) -> Figure:

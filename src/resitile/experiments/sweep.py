@@ -190,6 +190,11 @@ def _run(
     return configs.parse(own, str(path))
 
 
+def _common(summaries: list[dict[str, Any]], key: str) -> Any:
+    values = {summary[key] for summary in summaries}
+    return values.pop() if len(values) == 1 else None
+
+
 def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
     """The records of a finished sweep, as the picture and the table take them.
 
@@ -199,7 +204,8 @@ def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
 
     Returns:
         name, title, axis, x, log, published, and for every series its label and, per x, the test
-        and validation accuracies of all seeds.
+        and validation accuracies of all seeds. data, train_size and epochs are null where the runs
+        differ in them.
     """
     labels = [series.label for series in sweep.axis.series] or [_ONLY]
     lines: list[dict[str, Any]] = [
@@ -213,7 +219,6 @@ def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
     for (s, k, _, _), summary in zip(sweep.runs, summaries, strict=True):
         lines[s]["test"][k].append(summary["test_accuracy"])
         lines[s]["validation"][k].append(summary["val_accuracy"])
-    first = summaries[0]
     return {
         "name": sweep.name,
         "title": sweep.title,
@@ -222,8 +227,6 @@ def collect(sweep: Sweep, summaries: list[dict[str, Any]]) -> dict[str, Any]:
         "x": sweep.axis.x,
         "series": lines,
         "published": [line.model_dump() for line in sweep.axis.published],
-        "data": first["data"],
-        "train_size": first["train_size"],
-        "epochs": first["epochs"],
+        **{key: _common(summaries, key) for key in ("data", "train_size", "epochs")},
         "seeds": list(dict.fromkeys(seed for _, _, seed, _ in sweep.runs)),
     }

@@ -69,11 +69,7 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
         axes.tick_params("x", rotation=35)
         for name in axes.get_xticklabels():
             name.set(horizontalalignment="right", rotation_mode="anchor")
-    images = f"{record['train_size']:,} training images of {record['data']}"
-    axes.set_title(
-        plain(f"{record['title']}\n{images}, {record['epochs']} epochs, {_seeds(record)}"),
-        fontsize=9,
-    )
+    axes.set_title(plain(f"{record['title']}\n{_task(record)}"), fontsize=9)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(record["series"]) + len(record["published"]) > 1:
@@ -81,9 +77,16 @@ def sweep_figure(record: dict[str, Any]) -> Figure:
     return figure
 
 
-def _seeds(record: dict[str, Any]) -> str:
+def _task(record: dict[str, Any]) -> str:
+    """What all runs have in common; of the rest, the axis and the legend tell."""
+    size, data, epochs = record["train_size"], record["data"], record["epochs"]
+    images = "" if size is None else f"{size:,} training images"
+    if data is not None:
+        images += f" of {data}" if images else str(data)
+    time = "" if epochs is None else f"{epochs} epoch{'s' * (epochs != 1)}"
     count = len(record["series"][0]["test"][0])
-    return f"{count} seeds" if count > 1 else "one seed"
+    seeds = f"{count} seeds" if count > 1 else "one seed"
+    return ", ".join(part for part in (images, time, seeds) if part)
 
 
 def write_sweep(record: dict[str, Any], folder: Path) -> Path:
