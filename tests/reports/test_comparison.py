@@ -103,3 +103,8 @@ def test_csv_and_latex() -> None:
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     assert len({line.count("&") - line.count(r"\&") for line in rows}) == 1
     assert len(rows) == 3
+
+
+def test_latex_has_no_sign_that_prints_as_another() -> None:
+    """Under OT1, LaTeX's encoding by default, < and > and | print as ¡, ¿ and a dash."""
+    assert "$<$4 \\$a\\$$|$b$>$ &" in as_latex(groups([row("<4 $a$|b>", 0, 0.5)]))

@@ -189,6 +189,7 @@ def _latex(text: str) -> str:
         ("\\", r"\textbackslash "), ("&", r"\&"), ("%", r"\%"), ("$", r"\$"), ("#", r"\#"),
         ("_", r"\_"), ("{", r"\{"), ("}", r"\}"), ("~", r"\textasciitilde "),
         ("^", r"\textasciicircum "), ("±", r"$\pm$"),
+        ("<", "$<$"), (">", "$>$"), ("|", "$|$"),  # OT1 has others there
     ):  # fmt: skip
         text = text.replace(plain, escaped)
     return text
