@@ -8,7 +8,7 @@ import pytest
 
 from resitile.errors import ConfigError, DataError
 from resitile.reports import table, write_report
-from resitile.reports.figures import learning_curves, tile_histograms
+from resitile.reports.figures import learning_curves, pulses_per_tile, tile_histograms, tile_history
 from resitile.reports.records import read_runs
 
 
@@ -104,6 +104,23 @@ def test_ticks_of_histograms_are_within_the_bounds(tmp_path, low, high, ticks):
     assert [text.get_text() for text in axis.get_xticklabels()] == [
         f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks
     ]
+
+
+def test_pulses_are_dots_on_an_axis_that_has_no_zero(tmp_path):
+    runs = [make_run(tmp_path, name, tiles=tiles) for name, tiles in (("a", 1), ("b", 3))]
+    (axis,) = pulses_per_tile(read_runs(runs)).axes
+    assert axis.get_yscale() == "log" and not axis.patches
+    assert [line.get_linestyle() for line in axis.lines] == ["None", "None"]
+    assert [list(line.get_ydata()) for line in axis.lines] == [[30], [30, 30, 30]]
+    assert [[round(x) for x in line.get_xdata()] for line in axis.lines] == [[0], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("tiles", [1, 2, 8])
+def test_pictures_of_tiles_are_as_wide_as_there_are_tiles(tmp_path, tiles):
+    run = read_runs([make_run(tmp_path, "r", tiles=tiles)])[0]
+    for figure in (tile_histograms(run, run.tiles[-1]), tile_history(run, "fc")):
+        assert len(figure.axes) == tiles
+        assert figure.get_figwidth() == pytest.approx(1.55 * tiles + 1, abs=0.5)
 
 
 @pytest.mark.parametrize(("name", "classes", "at"), [

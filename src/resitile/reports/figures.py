@@ -94,8 +94,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
 def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) -> Figure:
     """What every tile of every layer holds: a row per layer, the coarsest tile on the left."""
     layers = record["layers"]
-    # At least six panels wide, so that one tile is not drawn larger than six.
-    columns = max(6, *(len(layer["counts"]) for layer in layers.values()))
+    columns = max(len(layer["counts"]) for layer in layers.values())
     figure = Figure(figsize=(1.2 + 1.55 * columns, 0.5 + 1.55 * len(layers)), layout="constrained")
     axes = figure.subplots(len(layers), columns, squeeze=False)
     for axis in axes.flat:
@@ -116,23 +115,20 @@ def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) 
                 f"tile {n} · ×{layer['gamma'][n]:.3g} · std {layer['std'][n]:.2f}", fontsize=7.5
             )
         line[0].set_ylabel(plain(name), fontsize=8, rotation=0, ha="right", va="center")
-    figure.supxlabel("weight in the tile's own units; share of its devices", fontsize=8)
+    told = "weight in the tile's own units;{}share of its devices"
+    figure.supxlabel(told.format("\n" if columns == 1 else " "), fontsize=8)
     return figure
 
 
 def tile_history(run: Run, name: str) -> Figure:
     """How the contents of one layer's tiles spread out over the epochs: a heat map per tile."""
     tiles = len(run.tiles[-1]["layers"][name]["counts"])
-    panels = max(tiles, 6)
-    figure = Figure(figsize=(1.0 + 1.5 * panels, 1.9), layout="constrained")
-    axes = figure.subplots(1, panels, sharey=True, squeeze=False)[0]
+    figure = Figure(figsize=(1.0 + 1.5 * tiles, 1.9), layout="constrained")
+    axes = figure.subplots(1, tiles, sharey=True, squeeze=False)[0]
     edges = run.tiles[-1]["layers"][name]["edges"]
     epochs = [record["epoch"] for record in run.tiles]
     sides = [epochs[0] - 0.5, *(epoch + 0.5 for epoch in epochs)]
     for n, axis in enumerate(axes):
-        axis.set_visible(n < tiles)
-        if n >= tiles:
-            continue
         counts = [record["layers"][name]["counts"][n] for record in run.tiles]
         shares = [
             [column[b] / (sum(column) or 1) for column in counts] for b in range(len(edges) - 1)
@@ -183,10 +179,12 @@ def pulses_per_tile(runs: Sequence[Run]) -> Figure:
     figure = Figure(figsize=(9.5, 2.8), layout="constrained")
     axis = figure.subplots()
     for slot, (number, label, mean) in enumerate(analog):
-        width = 0.8 / len(analog)
+        width = 0.5 / len(analog)
         at = [n + (slot - (len(analog) - 1) / 2) * width for n in range(len(mean))]
-        axis.bar(at, mean, width=0.92 * width, color=_look(number)["color"], label=label)
+        # Dots, for on a logarithmic axis there is no zero that bars could stand on.
+        axis.plot(at, mean, "o", markersize=5, color=_look(number)["color"], label=label)
     axis.set_yscale("log")
+    axis.set_xlim(-0.5, max((len(mean) for *_, mean in analog), default=1) - 0.5)
     axis.set(xlabel="tile (0 is the coarsest)", ylabel="pulses received")
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.grid(axis="y", alpha=0.25)

@@ -173,8 +173,9 @@ def _svg(figure: Figure) -> Markup:
     stream = io.StringIO()
     save_figure(figure, stream, "svg")
     text = stream.getvalue()
-    # Only matplotlib's own markup; it escapes labels.
-    return Markup(text[text.index("<svg") :])
+    # Only matplotlib's own markup; it escapes labels. The page draws all to one scale.
+    style = f'<svg style="--inches: {figure.get_figwidth():g}" '
+    return Markup(text[text.index("<svg ") :].replace("<svg ", style, 1))
 
 
 def _percent(value: float | None) -> str:
