@@ -184,8 +184,8 @@ def plan(
         one, else the predicted), floor, cost figures, what limit it breaks, whether it must be
         measured before it is recommended, and whether it kept more with coarser devices, for which
         its steps were tuned; `recommended`: the key, None if there is none; `close`: accuracies
-        that near one another count as equal; `effective_states`; `left_out`: what of the device
-        does not enter predictions and is other than in the reference runs.
+        that near one another count as equal; `limits`; `effective_states`; `left_out`: what of the
+        device does not enter predictions and is other than in the reference runs.
 
     Raises:
         ConfigError: if a number is out of range.
@@ -249,6 +249,7 @@ def plan(
         "choices": rows,
         "one_patch_only": one_patch_only(layers, None),
         "close": close,
+        "limits": dataclasses.asdict(limits),
         "recommended": best(candidates, limits, close),
     }
 
