@@ -41,6 +41,16 @@ def test_readings_and_the_staircase_of_the_law(fitted):
     assert other.collections[0].get_offsets().tolist() == [[0, 0.1], [1, 0.7]]
 
 
+@pytest.mark.parametrize("where", [None, 0, 1])
+def test_the_legend_names_outliers_where_there_are_some(fitted, where):
+    """The first panel has the legend of all."""
+    for number, outliers in enumerate(fitted.best.outliers):
+        outliers.resize(int(number == where), refcheck=False)
+    names = [text.get_text() for text in fit_figure(fitted).axes[0].get_legend().get_texts()]
+    assert ("outlier" in names) is (where is not None)
+    assert names[-1].startswith("its law")
+
+
 def test_a_second_scale_is_in_the_unit_of_the_file(fitted):
     figure = fit_figure(fitted)
     figure.draw_without_rendering()
@@ -48,6 +58,9 @@ def test_a_second_scale_is_in_the_unit_of_the_file(fitted):
     (scale,) = panel.child_axes
     low, high = panel.get_ylim()
     assert scale.get_ylim() == pytest.approx((10 + 5 * low, 10 + 5 * high))
+    there, back = scale._functions  # matplotlib sets limits with the one, places ticks with both
+    assert [back(there(w)) for w in (-1.0, 0.3)] == pytest.approx([-1.0, 0.3])
+    assert back(10 + 5 * 0.3) == pytest.approx(0.3)
     assert scale.get_ylabel() == "reading, as read"
 
 

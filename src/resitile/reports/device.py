@@ -52,9 +52,10 @@ def _readings(axis: Any, fitted: "Fitted", number: int, name: str) -> None:
     at = np.arange(readings.size)
     axis.scatter(at[sound], readings[sound], s=7, c=colours[sound], zorder=2)
     low, high = readings[sound].min() - 0.15, readings[sound].max() + 0.15
+    some = any(found.size for found in fitted.best.outliers[:_PANELS])  # one legend for all panels
     axis.scatter(
         outliers, np.clip(readings[outliers], low, high), s=30, marker="x", color="#000000",
-        zorder=3, label="outlier",
+        zorder=3, label="outlier" if some else None,
     )  # fmt: skip
     start = 0
     for k, train in enumerate(trains):
