@@ -1,5 +1,6 @@
 """What a command says of its runs where there is no terminal."""
 
+import time
 from io import StringIO
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +52,24 @@ def test_time_left_leaves_out_the_steps_in_which_kernels_are_compiled(
     record = {"epoch": 1, "steps": 20, "stage": None, "wall_s": 88.0, "train_loss": 1.0}
     lines.epoch(record | {"train_accuracy": 1.0, "val_accuracy": 1.0})
     assert out.getvalue().rstrip().endswith(", 40.0 s left")  # 20 steps of 2 s
+
+
+def test_the_time_left_of_a_resumed_run_counts_only_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = iter((100.0, 105.0))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
+    out = StringIO()
+    lines = PlainLines(Console(file=out))
+    config: Any = SimpleNamespace(title="a", seed=0, devices=[])
+    lines.start(config, 4, 10, Position(epoch=1, steps=10))
+    lines.epoch(
+        {
+            "epoch": 2, "steps": 20, "stage": None, "train_loss": 1.0, "train_accuracy": 0.5,
+            "val_accuracy": 0.5, "wall_s": 9.0,
+        }
+    )  # fmt: skip
+    assert out.getvalue().splitlines()[-1].endswith(", 10.0 s left")  # 20 steps of 0.5 s
 
 
 def test_names_between_colons_stay_names(capsys: pytest.CaptureFixture[str]) -> None:

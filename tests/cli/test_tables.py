@@ -58,6 +58,14 @@ def test_a_file_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(59.94, "59.9 s"), (119.6, "2 min 00 s"), (3599.7, "1 h 00 min"), (3725.0, "1 h 02 min")],
+)
+def test_times_are_rounded(seconds: float, shown: str) -> None:
+    assert output.clock(seconds) == shown
+
+
+@pytest.mark.parametrize(
     ("value", "count", "shown"),
     [
         (4.0, 4, "4"), (1000.0, 3, "1000"), (1234.6, 3, "1230"), (11.163, 4, "11.16"),

@@ -58,6 +58,21 @@ def test_runs_of_another_task_have_no_difference() -> None:
     assert [line["difference"] for line in groups(rows)] == [None, None, 0]
 
 
+def test_a_baseline_that_got_nothing_right_is_one() -> None:
+    _, line = groups([row("a", 0, 0.0), row("a", 1, 0.1), row("b", 0, 0.5), row("b", 1, 0.7)])
+    assert line["difference"] == pytest.approx(0.55)
+    assert line["difference_ci95"] == pytest.approx(12.7062 * 0.05, rel=1e-4)
+
+
+@pytest.mark.parametrize(("key", "value", "text"), [
+    ("digital_storage_bytes", 1000, "1 kB"), ("digital_storage_bytes", 114100.0, "114.1 kB"),
+    ("wall_s", 59.0, "59.0 s"), ("wall_s", 120, "2.0 min"), ("pulses", 123456, "1.23e+05"),
+    ("ms_per_step", 2, "2.00"), ("update_ns", 76.64, "76.6 ns"), ("states", [4, 8.0], "4, 8"),
+])  # fmt: skip
+def test_cells_have_the_unit_they_name(key: str, value: object, text: str) -> None:
+    assert shown({key: value}, key) == text
+
+
 def test_another_baseline_by_name_or_label() -> None:
     for name in ("b_%-0", "b_%"):
         one, two = groups([*A, *B], name)

@@ -9,6 +9,7 @@ import pytest
 from resitile.errors import ConfigError, DataError
 from resitile.reports import table, write_report
 from resitile.reports.figures import learning_curves, pulses_per_tile, tile_histograms, tile_history
+from resitile.reports.page import _clock
 from resitile.reports.records import read_runs
 
 
@@ -157,6 +158,41 @@ def test_the_sentence_compares_the_best_of_each_kind(tmp_path):
     ]
     page = write_report(runs, tmp_path / "r.html").read_text()
     assert "the best single tile 44.00 %" in page
+
+
+def test_the_best_is_chosen_on_validation_images(tmp_path):
+    """Test images choose nothing: the better test accuracy may be luck."""
+    runs = [
+        make_run(tmp_path, "valid", tiles=1, accuracy=0.45),
+        make_run(tmp_path, "lucky", tiles=1, accuracy=0.40),
+        make_run(tmp_path, "six", tiles=6, accuracy=0.75),
+    ]
+    for run, test in zip(runs, (0.3, 0.6, 0.7), strict=True):
+        summary = json.loads((run / "summary.json").read_text())
+        (run / "summary.json").write_text(json.dumps(summary | {"test_accuracy": test}))
+    page = write_report(runs, tmp_path / "r.html").read_text()
+    assert "the best single tile 30.00 %" in page
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [
+    (None, "–"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3661.0, "61 min 01 s"),
+])  # fmt: skip
+def test_times_are_rounded(seconds, shown):
+    assert _clock(seconds) == shown
+
+
+def test_lines_of_stages_stand_between_the_epochs(tmp_path):
+    axis = learning_curves(read_runs([make_run(tmp_path, "r", tiles=3)])).axes[0]
+    upright = [li.get_xdata() for li in axis.lines if len(set(li.get_xdata())) == 1]
+    assert upright == [[1.5, 1.5], [2.5, 2.5]]
+
+
+def test_histograms_are_shares_of_a_tile(tmp_path):
+    run = read_runs([make_run(tmp_path, "r", tiles=2)])[0]
+    run.tiles[-1]["layers"]["fc"]["counts"] = [[3] * 40, [0] * 38 + [1, 3]]
+    flat, steep = (axis.patches[0].get_data() for axis in tile_histograms(run, run.tiles[-1]).axes)
+    assert flat.values == pytest.approx([1 / 40] * 40)
+    assert steep.values == pytest.approx([0] * 38 + [0.25, 0.75])
 
 
 def test_the_sentence_tells_means_over_seeds(tmp_path):
