@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from resitile.errors import DataError
@@ -43,6 +44,24 @@ class TestFiles:
         path = tmp_path / "a.csv"
         path.write_text("direction,g\n,0\nup,2\ndown,0\nup,-3\ndown,0\nup,0.5\ndown,0\n")
         assert len(read_trains(path)) == 1
+
+    def test_a_mean_of_the_wrong_sign_is_held_against_its_standard_error(self, tmp_path):
+        """The mean of eight steps with a spread of 1 is sure to 1/sqrt(8), not to 1/8."""
+        path = tmp_path / "a.csv"
+        moves = np.cumsum([0, *[-1.6, 1.6, 0.4, -0.4] * 4])  # up -0.6 on average, down 0.6
+        rows = [f"{('down', 'up')[k % 2]},{w:.6g}" for k, w in enumerate(moves)]
+        path.write_text("\n".join(["direction,g", *rows]))
+        assert len(read_trains(path)) == 1
+
+    def test_a_column_may_lead_back_by_half_of_its_range(self, tmp_path):
+        path = tmp_path / "a.csv"
+        path.write_text("up,down\n0,9\n5,8\n10,7\n5,6\n8,5\n")
+        assert read_trains(path)[0].readings.tolist() == [0, 5, 10, 5, 8]
+        path.write_text("up,down\n0,9\n5,8\n10,7\n4,6\n8,5\n")
+        with pytest.raises(
+            DataError, match="line 5: the column up leads back by 6, more than half"
+        ):
+            read_trains(path)
 
     def test_decimal_commas_between_tabs(self, tmp_path):
         path = tmp_path / "a.csv"
