@@ -145,6 +145,7 @@ class TestFiles:
             ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
             ("up,down\n1,4\n2,3\n3,2\n,1\n", r"has 2 pulses up .* at least 3"),
             ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),
+            (",direction,g\n0,,1\n\n1,up,x\n", "line 4: g must be a number, got 'x'"),
             ("", "is empty; it needs a column"),
             ("g,direction,g\n1,,5\n", "line 1: 2 columns are called 'g'; rename"),
             ('g,direction\n1,\n"2,up\n3,up\n', r"line 3: direction must be up or down .* got ''"),

@@ -23,6 +23,7 @@ _LEAST = 3  # steps in either direction, fewer show no response
 _WAYS = (True, False)  # up, down
 _READ = 0.25  # of the highest pulse of its direction: a lower one is taken for a read
 _SURE = 3.0  # standard errors from which on a mean step has the wrong sign
+_LINE = "\n"  # under it rows hold the number of their line: no column can be called so
 _NEEDED = (
     "a column conductance and a column direction (up or down: the pulse before the reading) or "
     "voltage (its sign is the direction), or "
@@ -102,7 +103,7 @@ def read_trains(path: str | Path) -> list[Train]:
                 f"{path}, line {number}: {len(row)} cells under {len(names)} columns; numbers with "
                 "decimal commas need semicolons or tabs between the columns"
             )
-        table.append({"": str(number), **dict(zip(names, row, strict=False))})
+        table.append({_LINE: str(number), **dict(zip(names, row, strict=False))})
     reader = _Reader(path, decimal_comma=mark != ",")
     if "up" in names and "down" in names:
         trains = reader.two_columns(table)
@@ -158,7 +159,7 @@ def _cells(path: Path, number: int, line: str, mark: str) -> list[str]:
 
 
 class _Reader:
-    """Trains from the rows of a file, whose line number is under the name ""."""
+    """Trains from the rows of a file, whose line number is under `_LINE`."""
 
     def __init__(self, path: Path, *, decimal_comma: bool) -> None:
         self.path, self.decimal_comma = path, decimal_comma
@@ -184,7 +185,7 @@ class _Reader:
         steps = np.diff(train.readings) * (1 if name == "up" else -1)
         back = -float(steps.min())
         if back > np.ptp(train.readings) / 2:
-            line = rows[int(steps.argmin()) + 1][""]
+            line = rows[int(steps.argmin()) + 1][_LINE]
             raise DataError(
                 f"{self.path}, line {line}: the column {name} leads back by {back:g}, more than "
                 "half of its range; number several ramps in a column cycle"
@@ -226,7 +227,7 @@ class _Reader:
             for row, value in heights:
                 if 0 < sign * value < _READ * highest:
                     raise DataError(
-                        f"{self.path}, line {row['']}: a pulse of {column} {value:g} beside "
+                        f"{self.path}, line {row[_LINE]}: a pulse of {column} {value:g} beside "
                         f"{sign * highest:g} looks like a read; leave such rows out, or, if it "
                         "does program, name directions in a column direction"
                     )
@@ -239,7 +240,7 @@ class _Reader:
             value = math.nan
         if not math.isfinite(value):
             raise DataError(
-                f"{self.path}, line {row['']}: {column} must be a number, got {text!r}; leave it "
+                f"{self.path}, line {row[_LINE]}: {column} must be a number, got {text!r}; leave it "
                 "empty where nothing was read"
             )
         return value
@@ -249,11 +250,11 @@ class _Reader:
         if column in _SIGNED and word not in _UP + _DOWN:
             value = self._number(row, column)
             if value == 0:
-                raise DataError(f"{self.path}, line {row['']}: {column} is 0, so no pulse went")
+                raise DataError(f"{self.path}, line {row[_LINE]}: {column} is 0, so no pulse went")
             return value > 0
         if word not in _UP + _DOWN:
             raise DataError(
-                f"{self.path}, line {row['']}: {column} must be up or down (or one of "
+                f"{self.path}, line {row[_LINE]}: {column} must be up or down (or one of "
                 f"{', '.join((*_UP[1:], *_DOWN[1:]))}), got {word!r}; signed voltages belong in a "
                 "column voltage"
             )
