@@ -63,6 +63,14 @@ class TestFiles:
         ):
             read_trains(path)
 
+    @pytest.mark.parametrize(("up", "down"), [("P", "D"), ("u", "d"), ("LTP", "LTD")])
+    def test_short_words_for_directions(self, tmp_path, up, down):
+        path = tmp_path / "a.csv"
+        rows = [f"{up},{k}\n" for k in (2, 3, 4)] + [f"{down},{k}\n" for k in (3, 2, 1)]
+        path.write_text("direction,g\n,1\n" + "".join(rows))
+        (train,) = read_trains(path)
+        assert train.ups.tolist() == [True] * 3 + [False] * 3
+
     def test_decimal_commas_between_tabs(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text("up\tdown\n1,5\t4,5\n2,5\t3,25\n3\t2\n4\t1\n")

@@ -17,8 +17,8 @@ _SIGNED = ("voltage", "amplitude", "v", "v_pulse", "vpulse", "pulse_voltage")  #
 _DIRECTION = ("direction", "pulse_direction", *_SIGNED)
 # Behind a column's name, as in "g [S]", "Conductance (µS)" and "G_uS".
 _UNIT = re.compile(r"[\[(].*[\])]|_([fpnuµμmk]?[SAV]|siemens|ampere|volt)$", re.IGNORECASE)
-_UP = ("up", "+", "1", "+1", "1.0", "set", "potentiation", "ltp")
-_DOWN = ("down", "-", "-1", "-1.0", "reset", "depression", "ltd")
+_UP = ("up", "u", "+", "1", "+1", "1.0", "set", "potentiation", "p", "ltp")
+_DOWN = ("down", "d", "-", "-1", "-1.0", "reset", "depression", "ltd")
 _LEAST = 3  # steps in either direction, fewer show no response
 _WAYS = (True, False)  # up, down
 _READ = 0.25  # of the highest pulse of its direction: a lower one is taken for a read
@@ -60,9 +60,9 @@ def read_trains(path: str | Path) -> list[Train]:
 
     Its first line names the columns: `conductance` (or g, current, i, weight, w, the first of them
     that is there; any unit), read after a pulse, and `direction`, the pulse's (up, down, +1, -1,
-    set, reset, potentiation, depression), or `voltage` (or v, vpulse, amplitude), whose sign is
-    the direction; the first reading of a device needs none. A row without a reading is a gap: no
-    step is taken across it. `device` and `cycle` are optional: no step is taken from one
+    set, reset, potentiation, depression, u, d, p), or `voltage` (or v, vpulse, amplitude), whose
+    sign is the direction; the first reading of a device needs none. A row without a reading is a
+    gap: no step is taken across it. `device` and `cycle` are optional: no step is taken from one
     device or cycle to the next. Or two columns `up` and `down`, a train each (of every device and
     cycle), perhaps of different length. Columns of other names are not looked at, nor is a unit
     behind a name ("G_uS", "g [S]"), nor are lines that begin with #. Commas, semicolons or tabs;
@@ -240,8 +240,8 @@ class _Reader:
             value = math.nan
         if not math.isfinite(value):
             raise DataError(
-                f"{self.path}, line {row[_LINE]}: {column} must be a number, got {text!r}; leave it "
-                "empty where nothing was read"
+                f"{self.path}, line {row[_LINE]}: {column} must be a number, got {text!r}; leave "
+                "it empty where nothing was read"
             )
         return value
 
