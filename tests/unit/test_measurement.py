@@ -63,6 +63,20 @@ class TestFiles:
         ):
             read_trains(path)
 
+    @pytest.mark.parametrize("gap", ["", "NaN", "nan", " NA", "n/a"])
+    def test_words_for_a_gap(self, tmp_path, gap):
+        path = tmp_path / "a.csv"
+        path.write_text(
+            f"direction,g\n{gap},1\nup,2\nup,3\nup,{gap}\nup,5\nup,6\ndown,4\ndown,3\ndown,2\n"
+        )
+        one, two = read_trains(path)
+        assert one.readings.tolist() == [1, 2, 3]
+        assert two.readings.tolist() == [5, 6, 4, 3, 2]
+        path.write_text(f"up,down\n{gap},9\n1,8\n2,7\n3,6\n{gap},5\n5,4\n6,3\n7,{gap}\n")
+        one, two, down = read_trains(path)
+        assert (one.readings.tolist(), two.readings.tolist()) == ([1, 2, 3], [5, 6, 7])
+        assert down.readings.tolist() == [9, 8, 7, 6, 5, 4, 3]
+
     @pytest.mark.parametrize(("up", "down"), [("P", "D"), ("u", "d"), ("LTP", "LTD")])
     def test_short_words_for_directions(self, tmp_path, up, down):
         path = tmp_path / "a.csv"
@@ -149,7 +163,7 @@ class TestFiles:
             ),
             ("g,direction\n1,\n2,left\n", r"line 3: direction must be up or down .* got 'left'"),
             ("g,direction\n1,\n2;5,up\n", r"line 3: g must be a number, got '2;5'; leave it empty"),
-            ("g,direction\n1,\nnan,up\n", r"line 3: g must be a number, got 'nan'"),
+            ("g,direction\n1,\ninf,up\n", r"line 3: g must be a number, got 'inf'"),
             ("up,down\n1,2\n2,1\n", r"has 1 pulses up .* at least 3"),
             ("up,down\n1,4\n2,3\n3,2\n,1\n", r"has 2 pulses up .* at least 3"),
             ("g,direction\n" + "1,up\n" * 5 + "1,down\n" * 5, "no pulse moved anything"),

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ _DIRECTION = ("direction", "pulse_direction", *_SIGNED)
 _UNIT = re.compile(r"[\[(].*[\])]|_([fpnuµμmk]?[SAV]|siemens|ampere|volt)$", re.IGNORECASE)
 _UP = ("up", "u", "+", "1", "+1", "1.0", "set", "potentiation", "p", "ltp")
 _DOWN = ("down", "d", "-", "-1", "-1.0", "reset", "depression", "ltd")
+_GAPS = ("", "nan", "na", "n/a")  # how pandas, MATLAB and R write what was not read
 _LEAST = 3  # steps in either direction, fewer show no response
 _WAYS = (True, False)  # up, down
 _READ = 0.25  # of the highest pulse of its direction: a lower one is taken for a read
@@ -61,9 +64,9 @@ def read_trains(path: str | Path) -> list[Train]:
     Its first line names the columns: `conductance` (or g, current, i, weight, w, the first of them
     that is there; any unit), read after a pulse, and `direction`, the pulse's (up, down, +1, -1,
     set, reset, potentiation, depression, u, d, p), or `voltage` (or v, vpulse, amplitude), whose
-    sign is the direction; the first reading of a device needs none. A row without a reading is a
-    gap: no step is taken across it. `device` and `cycle` are optional: no step is taken from one
-    device or cycle to the next. Or two columns `up` and `down`, a train each (of every device and
+    sign is the direction; the first reading of a device needs none. A row without a reading (an
+    empty cell, NaN or NA) is a gap: no step is taken across it. `device` and `cycle` are optional:
+    no step is taken from one device or cycle to the next. Or two columns `up` and `down`, a train each (of every device and
     cycle), perhaps of different length. Columns of other names are not looked at, nor is a unit
     behind a name ("G_uS", "g [S]"), nor are lines that begin with #. Commas, semicolons or tabs;
     with the latter two, numbers may have decimal commas.
@@ -172,12 +175,13 @@ class _Reader:
         trains = []
         for (device, _), rows in groups.items():
             for name in ("up", "down"):
-                filled = [row for row in rows if row.get(name, "").strip()]
-                found = [self._number(row, name) for row in filled]
-                ups = np.full(max(len(found) - 1, 0), name == "up")
-                if ups.size:
-                    trains.append(Train(device, np.array(found), ups))
-                    self._check_ramp(trains[-1], filled, name)
+                # A column that was not read in between is two trains: no step goes across a gap.
+                for was_read, part in groupby(rows, partial(_was_read, column=name)):
+                    filled = list(part)
+                    if was_read and len(filled) > 1:
+                        found = np.array([self._number(row, name) for row in filled])
+                        trains.append(Train(device, found, np.full(found.size - 1, name == "up")))
+                        self._check_ramp(trains[-1], filled, name)
         return trains
 
     def _check_ramp(self, train: Train, rows: Sequence[Mapping[str, str]], name: str) -> None:
@@ -200,7 +204,7 @@ class _Reader:
         pulsed = []
         for row in table:
             group = _group(row)
-            if not row.get(conductance, "").strip():  # not read: what follows is a train of its own
+            if not _was_read(row, conductance):  # what follows is a train of its own
                 gaps[group] += 1
                 continue
             readings, ups = groups.setdefault((*group, gaps[group]), ([], []))
@@ -241,7 +245,7 @@ class _Reader:
         if not math.isfinite(value):
             raise DataError(
                 f"{self.path}, line {row[_LINE]}: {column} must be a number, got {text!r}; leave "
-                "it empty where nothing was read"
+                "it empty, or write NaN, where nothing was read"
             )
         return value
 
@@ -259,6 +263,11 @@ class _Reader:
                 "column voltage"
             )
         return word in _UP
+
+
+def _was_read(row: Mapping[str, str], column: str) -> bool:
+    """Whether a cell holds a reading, and not the word for a gap."""
+    return row.get(column, "").strip().lower() not in _GAPS
 
 
 def _is_word(text: str) -> bool:
