@@ -77,6 +77,30 @@ class TestFiles:
         assert (one.readings.tolist(), two.readings.tolist()) == ([1, 2, 3], [5, 6, 7])
         assert down.readings.tolist() == [9, 8, 7, 6, 5, 4, 3]
 
+    @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+    def test_unicode_text_of_excel(self, tmp_path, encoding):
+        path = tmp_path / "a.csv"
+        mark = "\ufeff" * (encoding != "utf-16")  # Python writes it then
+        path.write_text(f"{mark}up\tdown (µS)\n1,5\t4\n2\t3\n3\t2\n4\t1\n", encoding=encoding)
+        up, down = read_trains(path)
+        assert up.readings.tolist() == [1.5, 2, 3, 4] and down.readings.tolist() == [4, 3, 2, 1]
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"PK\x03\x04\xff\xfe\x00\x80binary",
+            b"\xff\xfeu\x00p\x00,\x00\x00\x00d",
+            "up,down\n1,2\n".encode("utf-16-le"),
+            b"\x1b[2Jg,direction\n1,\n",
+        ],
+    )
+    def test_what_is_no_text_is_told_without_its_bytes(self, tmp_path, content):
+        path = tmp_path / "a.csv"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=r"is not a text file.* save it as CSV") as told:
+            read_trains(path)
+        assert str(told.value).isprintable()
+
     @pytest.mark.parametrize(("up", "down"), [("P", "D"), ("u", "d"), ("LTP", "LTD")])
     def test_short_words_for_directions(self, tmp_path, up, down):
         path = tmp_path / "a.csv"

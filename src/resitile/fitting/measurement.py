@@ -1,5 +1,6 @@
 """A measured pulse response: conductances that were read after pulses, from a CSV file."""
 
+import codecs
 import csv
 import math
 import re
@@ -22,6 +23,7 @@ _UNIT = re.compile(r"[\[(].*[\])]|_([fpnuµμmk]?[SAV]|siemens|ampere|volt)$", r
 _UP = ("up", "u", "+", "1", "+1", "1.0", "set", "potentiation", "p", "ltp")
 _DOWN = ("down", "d", "-", "-1", "-1.0", "reset", "depression", "ltd")
 _GAPS = ("", "nan", "na", "n/a")  # how pandas, MATLAB and R write what was not read
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")  # not DOS's end of a file, \x1a
 _LEAST = 3  # steps in either direction, fewer show no response
 _WAYS = (True, False)  # up, down
 _READ = 0.25  # of the highest pulse of its direction: a lower one is taken for a read
@@ -66,10 +68,11 @@ def read_trains(path: str | Path) -> list[Train]:
     set, reset, potentiation, depression, u, d, p), or `voltage` (or v, vpulse, amplitude), whose
     sign is the direction; the first reading of a device needs none. A row without a reading (an
     empty cell, NaN or NA) is a gap: no step is taken across it. `device` and `cycle` are optional:
-    no step is taken from one device or cycle to the next. Or two columns `up` and `down`, a train each (of every device and
-    cycle), perhaps of different length. Columns of other names are not looked at, nor is a unit
-    behind a name ("G_uS", "g [S]"), nor are lines that begin with #. Commas, semicolons or tabs;
-    with the latter two, numbers may have decimal commas.
+    no step is taken from one device or cycle to the next. Or two columns `up` and `down`, a train
+    each (of every device and cycle, and from one gap to the next), perhaps of different length.
+    Columns of other names are not looked at, nor is a unit behind a name ("G_uS", "g [S]"), nor
+    are lines that begin with #. Commas, semicolons or tabs; with the latter two, numbers may have
+    decimal commas. UTF-8, or UTF-16 with a byte order mark.
 
     Raises:
         DataError: if the file cannot be read, lacks a column, has too few steps, or has reads among
@@ -82,10 +85,7 @@ def read_trains(path: str | Path) -> list[Train]:
         raise DataError(f"there is no file {path}") from None
     except OSError as error:
         raise DataError(f"cannot read {path}: {error}") from error
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:  # as spreadsheets on Windows write it
-        text = content.decode("cp1252", errors="replace")
+    text = _text(path, content)
     lines = [(k + 1, line) for k, line in enumerate(text.splitlines())]
     lines = [(k, line) for k, line in lines if line.strip() and not line.startswith("#")]
     if not lines:
@@ -151,6 +151,24 @@ def check_trains(trains: Sequence[Train], name: str) -> None:
             "directions are exchanged, or the readings have their sign turned, as currents at a "
             "negative read voltage have; correct one of the two"
         )
+
+
+def _text(path: Path, content: bytes) -> str:
+    """What is written in a file, in UTF-8, UTF-16 with a byte order mark, or as on Windows."""
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # Excel's "Unicode text"
+        text = content.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:  # as spreadsheets on Windows write it
+            text = content.decode("cp1252", errors="replace")
+    control = _CONTROL.search(text)
+    if control is not None:
+        raise DataError(
+            f"{path} is not a text file: it holds the control character {control[0]!r}, as a "
+            "workbook, an archive or UTF-16 without a byte order mark does; save it as CSV (UTF-8)"
+        )
+    return text
 
 
 def _cells(path: Path, number: int, line: str, mark: str) -> list[str]:
