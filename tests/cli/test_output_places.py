@@ -37,6 +37,54 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("command", "message"),
     [
+        ("plan --states 1", "states must be at least 2"),
+        ("plan --states 4 --model nope", "no model is called 'nope'"),
+        ("plan --states 4 --digital-accuracy 7", "digital_accuracy must lie in"),
+        ("plan --states 4 --digital-accuracy 7 --measure 1", "digital_accuracy must lie in"),
+        ("plan --states 4 --measure 1", "plan.toml exists"),
+        ("device plot --states 1", "states must be at least 2"),
+        ("device plot --states 4", "soft_bounds-4.svg exists"),
+        ("device fit mine.csv", "there is no file mine.csv"),
+        ("device fit pulses.csv --law nope", "no device law is called 'nope'"),
+        ("device fit pulses.csv", "pulses.svg exists"),
+    ],
+)
+def test_what_was_asked_is_looked_at_before_a_file_in_the_way(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    command: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("plan.toml", "soft_bounds-4.svg", "mine.toml", "pulses.svg"):
+        Path(name).write_text("mine")
+    Path("pulses.csv").write_text("up,down\n1,4\n2,3\n3,2\n4,1\n")
+    with pytest.raises(SystemExit) as left:
+        main(command.split())
+    assert left.value.code == 2
+    assert message in capfd.readouterr().err
+
+
+def test_pictures_of_several_devices_go_beside_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also beside that of the fit which wrote the device, as docs/devices.md has them."""
+    monkeypatch.chdir(tmp_path)
+    Path("base.toml").write_text('[device]\nname = "soft_bounds"\nstates = 8\n')
+    Path("base.svg").write_text("the fit")
+    for asked in ("base.toml", "--states 4", "--states 12.5"):
+        with pytest.raises(SystemExit) as left:
+            main(["device", "plot", *asked.split()])
+        assert not left.value.code
+    assert {path.name for path in tmp_path.glob("*.svg")} == {
+        "base.svg", "base-device.svg", "soft_bounds-4.svg", "soft_bounds-12.5.svg",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
         ("report runs/old -o taken/x.html", "cannot make the folder taken: "),
         ("report runs/old -o taken/deep/x.html", "taken is no folder; name another place"),
         ("report runs/old -o .", "--out . is a folder; name the page, such as report.html"),

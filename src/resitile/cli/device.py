@@ -57,9 +57,16 @@ def plot(
         float | None, typer.Option(help="Soft-bounds devices of so many states, instead.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of spread and noise.")] = 0,
-    out: Annotated[Path, typer.Option("-o", "--out", help="The picture, .svg or .png.")] = Path(
-        "device.svg"
-    ),
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--out",
+            help="The picture, .svg or .png; the file's name with -device.svg, or that of the law "
+            "with the states, if none.",
+            show_default=False,
+        ),
+    ] = None,
     overwrite: Replace = False,
 ) -> None:
     """Draw what a pulse does: staircases of single devices, and the nominal steps."""
@@ -72,6 +79,9 @@ def plot(
     from resitile.reports.device import device_figure
 
     device = devices.create(**device_table(device_file, states))
+    if out is None:  # NAME.svg is the picture of a fit
+        plain = f"{device.name}-{device.states:g}.svg"
+        out = Path(plain if device_file is None else f"{device_file.stem}-device.svg")
     if out.suffix not in (".svg", ".png"):
         raise ConfigError(f"--out must end in .svg or .png, got {out}")
     check_free(out, overwrite)
@@ -120,6 +130,7 @@ def fit(
     least BIC is written as a \[device] table for `train`, `plan` and `plot`, with a picture beside
     it: docs/devices.md.
     """
+    from resitile import devices
     from resitile._pictures import write_figure
     from resitile.cli.output import print_json, say
     from resitile.cli.progress import counted
@@ -129,8 +140,10 @@ def fit(
     from resitile.reports.device import fit_figure
 
     out = out or Path(f"{measurement.stem}.toml")
-    picture = picture_beside(out, overwrite)
     trains = read_trains(measurement)
+    if law != "auto":
+        devices.create(law)
+    picture = picture_beside(out, overwrite)  # after what was asked, but before the fits
     with counted("fits") as progress:
         found = fitted_to(trains, law=law, zero=zero.value, progress=progress)
     weight = f"w = ({found.quantity} - {found.zero:.6g}) / {found.unit:.6g}"

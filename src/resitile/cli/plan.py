@@ -105,7 +105,6 @@ def plan(
         if measure == 0 and value is not None:
             raise ConfigError(f"{option} is of use with --measure only; leave it out")
     device = device_table(device_file, states)
-    picture = picture_beside(out, overwrite)
     table: dict[str, Any] = {"name": data, "batch_size": batch}
     if data_dir is not None:
         table["dir"] = str(data_dir)
@@ -121,11 +120,16 @@ def plan(
         threads,
     )  # fmt: skip
     question.run(question.digital, out.stem)  # refuses a name that a run cannot have
+    # What was asked is looked at first: a file that is in the way says nothing about it.
+    if measure:
+        question.answer(digital=digital_accuracy)
+        found = {}
+    else:
+        found = _predicted(question, digital_accuracy)
+    picture = picture_beside(out, overwrite)
     if measure:
         folder = (runs_dir or Path("runs")) / f"{out.stem}-measured"
         found = _by_runs(question, measure, folder, digital_accuracy)
-    else:
-        found = _predicted(question, digital_accuracy)
     chosen = found["recommended"]
     if as_json:
         print_json(found)
