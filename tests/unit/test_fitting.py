@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import resitile as rt
+from resitile.devices import base
 from resitile.errors import ConfigError, DataError
 from resitile.fitting import Candidate, Fitted, Train, fit, warnings
 from resitile.fitting.fit import _frame, _piecewise, _range
@@ -255,6 +256,27 @@ class TestFits:
         trains = measured(Bent(states=30, bend=0.6, variation=ALIKE), 60, 4, read=0.005)
         found = fit(trains, law="bent_of_test_fitting").device
         assert found.bend == pytest.approx(0.6, abs=0.2)
+        assert fit(trains, law=Bent).device == found
+        with pytest.raises(ConfigError, match=r"law must be .* got Bent\(states=9\)"):
+            fit(trains, law=Bent(states=9))  # type: ignore[arg-type]
+
+    def test_laws_of_ones_own_do_not_disturb_those_of_the_package(self, monkeypatch):
+        monkeypatch.setattr(base._REGISTRY, "_classes", dict(base._REGISTRY._classes))
+
+        class Fails(rt.Device, name="fails_of_test_fitting"):
+            @staticmethod
+            def q_up(w, p):
+                return 0.5 - w
+
+            @staticmethod
+            def q_down(w, p):
+                return 0.5 + w
+
+        with pytest.raises(ConfigError):
+            Fails()
+        trains = measured(rt.devices.ConstantStep(states=6, variation=ALIKE), 8, 3, read=0.01)
+        laws = {candidate.device.name for candidate in fit(trains).candidates}
+        assert laws == {"constant_step", "linear_step", "soft_bounds", "piecewise_step"}
 
     def test_readings_without_a_response_are_refused(self):
         ups = np.tile(np.repeat([True, False], 40), 4)

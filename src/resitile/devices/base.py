@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, dataclass_transform
 
-from resitile._registry import Registry, declared, make_dataclass, unbox
+from resitile._registry import Registry, declared, is_own, make_dataclass, unbox
 from resitile.devices.checks import (
     MOST_LOG_NORMAL,
     check_functions,
@@ -266,6 +266,10 @@ def create(name: str, **fields: Any) -> Device:
     return cls(**fields)  # type: ignore[no-any-return]
 
 
-def names() -> list[str]:
-    """The names of all device laws."""
-    return list(_REGISTRY)
+def names(*, own: bool = True) -> list[str]:
+    """The names of all device laws.
+
+    Args:
+        own: whether those of the user's own code are among them, too.
+    """
+    return [name for name in _REGISTRY if own or not is_own(_REGISTRY.get(name))]

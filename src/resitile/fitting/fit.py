@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from resitile._registry import is_own
 from resitile.devices import Device, create, names
 from resitile.errors import ConfigError, DataError
 from resitile.fitting.measurement import Train, check_trains
@@ -79,7 +78,7 @@ class Fitted:
 def fit(
     trains: Sequence[Train],
     *,
-    law: str = "auto",
+    law: str | type[Device] = "auto",
     zero: str = "middle",
     progress: Callable[[int, int], None] | None = None,
 ) -> Fitted:
@@ -87,9 +86,9 @@ def fit(
 
     Args:
         trains: as of `read_trains`.
-        law: "auto" for all laws of the package, one of them, or `module:Class` of your own, whose
-            fields are fitted from their defaults (within `ranges`, a mapping of field to least and
-            most, if the class has it).
+        law: "auto" for all laws of the package, one of them, or a class of your own, also as
+            `module:Class`, whose fields are fitted from their defaults (within `ranges`, a mapping
+            of field to least and most, if the class has it).
         zero: the reading at w = 0: "middle" of the measured range, or "symmetric", where a pulse up
             and one down cancel, as with a reference device that is programmed there.
         progress: called with (fits done, fits in all).
@@ -100,7 +99,7 @@ def fit(
     """
     if zero not in ("middle", "symmetric"):
         raise ConfigError(f'zero must be "middle" or "symmetric", got {zero!r}')
-    starts = [create(name) for name in (_laws() if law == "auto" else [law])]
+    starts = [create(name) for name in names(own=False)] if law == "auto" else [_start(law)]
     starts.sort(key=lambda start: start.name == _FLEXIBLE)  # last, from where the others ended
     check_trains(trains, "the measurement")
     groups: dict[str, list[Train]] = {}
@@ -197,8 +196,19 @@ def _check(found: Fitted) -> None:
         )
 
 
-def _laws() -> list[str]:
-    return [name for name in names() if not is_own(type(create(name)))]
+def _start(law: str | type[Device]) -> Device:
+    """A law with its defaults.
+
+    Raises:
+        ConfigError: if it is none.
+    """
+    if isinstance(law, str):
+        return create(law)
+    if isinstance(law, type) and issubclass(law, Device):
+        return law()
+    raise ConfigError(
+        f'law must be "auto", the name of a law, module:Class or a class of laws, got {law!r}'
+    )
 
 
 def _range(trains: Sequence[Train]) -> tuple[float, float]:
