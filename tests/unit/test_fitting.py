@@ -33,12 +33,22 @@ def response(**own) -> SimpleNamespace:
         "steps": (0.1, 0.08), "bounds": (-1.0, 1.0), "fields": (0.5, 0.5), "cycle": 0.2,
         "read": 0.02, "parameters": 8, "log_likelihood": 50.0, "surprises": 4.0,
         "outliers": np.empty(0, dtype=int), "readings": SimpleNamespace(pulses=100), "error": 0.1,
+        "ridge": [],
     } | own  # fmt: skip
-    return SimpleNamespace(**made, step_error=lambda: made["error"])
+    return SimpleNamespace(**made, step_error=lambda: made["error"], tied=lambda: made["ridge"])
 
 
 class TestDevices:
     """From what was found of single devices to the written one, by hand."""
+
+    def test_what_is_known_against_a_candidate(self):
+        def doubt(*found):
+            return combined(found, rt.devices.LinearStep(), False).doubt
+
+        assert doubt(response(), response()) == ""
+        assert doubt(response(), response(error=math.nan)) == "did not converge"
+        tied = response(error=math.nan, ridge=["gamma_up", "gamma_down"])
+        assert doubt(response(), tied) == "not identifiable: gamma_up, gamma_down"
 
     def test_one_device_and_the_spread_of_several(self):
         best = combined(
@@ -91,10 +101,10 @@ class TestDevices:
             assert wide.q_down(w, p) == pytest.approx(law.q_down(w, law.p))
 
     def test_what_is_worth_a_second_look(self):
-        def told(device, error, count=1):
+        def told(device, error, count=1, tied=()):
             best = Candidate(
                 device, 0.0, 8, 0.1, 0.02, error, [device] * count,
-                [np.empty(0, dtype=int)] * count,
+                [np.empty(0, dtype=int)] * count, list(tied),
             )  # fmt: skip
             trains = [Train(f"{k}", np.array([-1.0, 1.0]), np.ones(1, bool)) for k in range(count)]
             return " ".join(warnings(Fitted([best], 0.0, 1.0, trains)))
@@ -103,6 +113,7 @@ class TestDevices:
         assert told(fine, 0.1) == ""
         assert "the error of states is 30% of them" in told(fine, 0.3)
         assert "cannot be told" in told(fine, math.nan)
+        assert told(fine, 0.1, tied=["a", "b"]).startswith("a and b cannot be told apart")
         wild = fine.replace(variation={"w_max": 0.7})
         assert told(wild, 0.1) == ""  # of one device nothing is known about others
         assert told(wild, 0.1, count=2) == "w_max varies by 70%"
@@ -225,8 +236,9 @@ class TestFits:
         w = np.cumsum(np.concatenate([[0.0], np.where(ups, 0.1, -0.1)]))
         trains = [Train("a", w, ups), Train("b", 0.12 * w, ups)]
         best = SimpleNamespace(
-            outliers=[np.array([])] * 2, step_error=0.0, device=rt.devices.ConstantStep()
-        )
+            outliers=[np.array([])] * 2, step_error=0.0, device=rt.devices.ConstantStep(),
+            tied=[], parameters=12,
+        )  # fmt: skip
         found = [w for w in warnings(Fitted([best], 0.0, 1.0, trains)) if "dead" in w]
         assert len(found) == 1 and found[0].startswith("device b moves by 12% of what others do")
 
@@ -259,6 +271,31 @@ class TestFits:
         assert fit(trains, law=Bent).device == found
         with pytest.raises(ConfigError, match=r"law must be .* got Bent\(states=9\)"):
             fit(trains, law=Bent(states=9))  # type: ignore[arg-type]
+
+    def test_a_search_that_is_stuck_is_helped_by_the_other_kind_of_noise(self):
+        """And fields of which the data show a combination only are named: a b / (1 - a) here."""
+
+        class Bent(rt.Device, name="exponential_of_test_fitting"):
+            a: float = 0.2
+            b: float = 1.5
+
+            @staticmethod
+            def q_up(w, p):
+                return max(1.0 - p[2] * np.exp(p[3] * w), 0.0) / (1 - p[2])
+
+            @staticmethod
+            def q_down(w, p):
+                return max(1.0 - p[2] * np.exp(-p[3] * w), 0.0) / (1 - p[2])
+
+        device = rt.devices.SoftBounds(states=20, variation=ALIKE)
+        found = fit(measured(device, 30, 4, read=0.02, seed=4), law=Bent)
+        one, other = (candidate.device for candidate in found.candidates)
+        assert one.states == pytest.approx(20, rel=0.15)
+        assert other.states == pytest.approx(one.states, rel=0.1)
+        assert other.spread()["cycle"] < 0.3
+        assert found.best.tied == ["a", "b"]
+        assert found.best.doubt == "not identifiable: a, b"
+        assert warnings(found)[0].startswith("a and b cannot be told apart")
 
     def test_laws_of_ones_own_do_not_disturb_those_of_the_package(self, monkeypatch):
         monkeypatch.setattr(base._REGISTRY, "_classes", dict(base._REGISTRY._classes))

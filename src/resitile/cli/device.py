@@ -180,6 +180,7 @@ def _record(found: "Fitted") -> dict[str, Any]:
             "single": [_table(own, own.name) for own in c.single],
             "outliers": [places.tolist() for places in c.outliers],
             "step_error": None if math.isnan(c.step_error) else c.step_error,
+            "doubt": c.doubt,
         }
         for c in found.candidates
     ]
@@ -219,7 +220,8 @@ def _print_fit(found: "Fitted") -> None:
         [
             c.device.name, c.device.cycle_noise, digits(c.device.states, 3),
             f"{100 * c.device.spread()['cycle']:.0f} %", f"{c.read_noise:.3f}", f"{c.error:.3f}",
-            str(c.parameters), f"{c.bic - best.bic:.1f}", "<- written" if c is best else "",
+            str(c.parameters), f"{c.bic - best.bic:.1f}",
+            ", ".join(filter(None, ["<- written" * (c is best), c.doubt])),
         ]
         for c in found.candidates
     ]  # fmt: skip

@@ -5,6 +5,7 @@ cycle-to-cycle noise that scales with the step and with noise that does not. The
 Bayesian information criterion is taken (Schwarz 1978): more numbers have to earn their place.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,12 +18,7 @@ from resitile.fitting.measurement import Train, check_trains
 from resitile.fitting.nominal import Candidate, combined
 from resitile.fitting.response import MOST_CYCLE, Readings, Response
 
-_UNSURE, _LOUD = 0.25, 0.6  # shares from which a fit is worth a second look
 _STRANGE = 0.1  # of the readings are outliers: the law does not explain them
-_BEYOND = 1.5  # times the farthest reading; bounds are looked for up to twice
-_OFF = 0.02  # how far a law's answer at w = 0 may be from 1
-_DEAD = 0.2  # of the others' movement, below which a device is
-_SPREADS = ("dw_min", "w_min", "w_max")
 _FLEXIBLE = "piecewise_step"  # the law by which the range is found
 
 
@@ -150,19 +146,24 @@ def _fit(
     middle, unit = _frame(ends, asked)
     ranges = (ends - middle) / unit
     candidates, reasons = [], []
-    for additive in (False, True):
-        narrower: list[list[Device]] = [[] for _ in devices]
-        for start in starts:
-            found = [
-                fitted(
-                    k, start, additive, (r.cycle, r.read), narrower[k] * (start.name == _FLEXIBLE)
-                )
+    narrower: dict[tuple[bool, int], list[Device]] = defaultdict(list)
+    for start in starts:
+        flexible = start.name == _FLEXIBLE
+        found = {
+            additive: [
+                fitted(k, start, additive, (r.cycle, r.read), narrower[additive, k] * flexible)
                 for k, r in enumerate(rough)
             ]
+            for additive in (False, True)
+        }
+        for one, other in zip(*found.values(), strict=True):  # either may be stuck
+            one.search_again(other)
+            other.search_again(one)
+        for additive, responses in found.items():
             try:
-                candidates.append(combined(found, start, additive))
+                candidates.append(combined(responses, start, additive))
                 for k, device in enumerate(candidates[-1].single):
-                    narrower[k].append(_piecewise(device))
+                    narrower[additive, k].append(_piecewise(device))
             except ConfigError as error:  # such as fewer than two states
                 reasons.append(f"{start.name}: {error}")
     if not candidates:
@@ -242,48 +243,3 @@ def _frame(ends: np.ndarray, zero: float | None) -> tuple[float, float]:
     low, high = ends.mean(axis=0)
     middle = float((low + high) / 2 if zero is None else zero)
     return middle, float(max(high - middle, middle - low))
-
-
-def warnings(fitted: Fitted) -> list[str]:
-    """What a careful reader of the numbers would ask about."""
-    best, found = fitted.best, []
-    for name, places in zip(fitted.names, best.outliers, strict=True):
-        if places.size:
-            which = ", ".join(str(place + 1) for place in places[:5]) + ", ..." * (places.size > 5)
-            whose = f" of device {name}" if name else ""
-            found.append(f"{places.size} readings{whose} are outliers (number {which})")
-    moved = {
-        name: float(np.ptp(np.quantile(readings, (0.05, 0.95))))  # without outliers
-        for name in fitted.names
-        for readings in [np.concatenate([t.readings for t in fitted.trains if t.device == name])]
-    }
-    for name, own in moved.items():
-        usual = float(np.median([of for other, of in moved.items() if other != name] or [own]))
-        if own < _DEAD * usual:
-            found.append(
-                f"device {name} moves by {own / usual:.0%} of what others do, and counts as much "
-                "in the mean: leave it out if it is dead"
-            )
-    if np.isnan(best.step_error):
-        found.append("the error of states cannot be told: the likelihood has no clear maximum")
-    elif best.step_error >= _UNSURE:
-        found.append(f"the error of states is {best.step_error:.0%} of them")
-    every = np.concatenate([train.readings for train in fitted.trains])
-    for name, share in (("w_min", 0.02), ("w_max", 0.98)):  # without outliers
-        bound, reached = getattr(best.device, name), float(np.quantile(every, share))
-        if abs(bound) > _BEYOND * abs(reached):
-            found.append(
-                f"{name} {bound:.3g} lies far beyond what was read ({reached:.3g}): there the "
-                "steps are the law's guess"
-            )
-    middle = [q(0.0, best.device.p) for q in (best.device.q_up, best.device.q_down)]
-    if max(abs(q - 1) for q in middle) > _OFF:
-        found.append(
-            f"at w = 0 this law answers {middle[0]:.3g} up and {middle[1]:.3g} down, not 1, and "
-            "`states` counts steps of where it answers 1"
-        )
-    for entry, share in best.device.spread().items():
-        measured = entry == "cycle" or fitted.devices > 1
-        if measured and entry in (*_SPREADS, "cycle") and share > _LOUD:
-            found.append(f"{entry} varies by {share:.0%}")
-    return found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Candidate:
         step_error: standard error of dw_min, and so of `states`, as a share of it; NaN if unknown.
         single: each measured device by itself; one if there is one.
         outliers: of each, which of its readings mean nothing, in the order of the file.
+        tied: numbers of which only a combination can be told, for any of the devices.
     """
 
     device: Device
@@ -34,6 +35,14 @@ class Candidate:
     step_error: float
     single: list[Device]
     outliers: list[np.ndarray]
+    tied: list[str] = field(default_factory=list)
+
+    @property
+    def doubt(self) -> str:
+        """Why its numbers mean little; "" if nothing is known against them."""
+        if self.tied:
+            return f"not identifiable: {', '.join(self.tied)}"
+        return "did not converge" if math.isnan(self.step_error) else ""
 
 
 def combined(found: Sequence[Response], start: Device, additive: bool) -> Candidate:
@@ -54,6 +63,7 @@ def combined(found: Sequence[Response], start: Device, additive: bool) -> Candid
         math.sqrt(np.mean(np.square(errors)) / len(found)),
         [_device([r], start, additive) for r in found],
         [r.outliers for r in found],
+        next(filter(None, (r.tied() for r in found)), []),
     )
 
 

@@ -11,6 +11,7 @@ from resitile.fitting.measurement import Train
 from resitile.kernels.law import law_of
 from resitile.kernels.likelihood import likelihoods
 
+_NAMES = ("step up", "step down", "cycle noise", "read noise", "w_min", "w_max")  # then fields
 _STARTS = [(0.2, 0.005), (0.3, 0.05)]  # cycle-to-cycle and read noise
 _LOUD = (1.0, 0.05)  # the same, for the first look at a law: no reading is an outlier then
 MOST_CYCLE = 5.0
@@ -19,9 +20,12 @@ _REACH = (-0.2, 1.0)  # of bounds beyond what was read, as a share; above 0 wher
 _LEAST_BOUND = 0.05  # on either side of w = 0
 _OUTLIERS = 0.003  # expected share of readings that mean nothing
 _CLOSE = 1e-7  # relative, of the likelihood per pulse, when the search ends
+_GAIN = 0.1  # of the log-likelihood, from which another start counts as better
 _IMPOSSIBLE = 1e6  # the loss of numbers that a law cannot take
 _WIDE, _NARROW = 0.03, 1e-5  # what numbers are moved by for the curvature, at most and at least
 _FALL = 32.0  # of the log-likelihood that twice as much may make: eight standard errors
+_RIDGE = 0.005  # least eigenvalue of a curvature with ones on its diagonal; sound fits have 0.04
+_PART = 0.3  # of the ridge's direction, from which a number belongs to it
 _MOVE = math.sqrt(np.finfo(float).eps)  # relative, for slopes
 
 
@@ -103,7 +107,22 @@ class Response:
             for pair in ([noise] if noise else _STARTS) + [_LOUD]:
                 first[2:4] = np.log(pair)
                 ends.append(self._improved(first, self._limits))
-        self._x = x = np.asarray(min(ends, key=lambda end: float(end.fun)).x)
+        self._settle(np.asarray(min(ends, key=lambda end: float(end.fun)).x))
+
+    def search_again(self, other: "Response") -> None:
+        """From where the same law ended with the other kind of noise; the better is kept.
+
+        In units of what each number may move by: on a narrow ridge another search does not start.
+        """
+        x = other._x
+        units = np.array([self._width(k, x) or 1.0 for k in range(x.size)])
+        end = self._improved(x, self._limits, units)
+        if -float(end.fun) * self.readings.pulses > self.log_likelihood + _GAIN:
+            self._settle(np.asarray(end.x))
+
+    def _settle(self, x: np.ndarray) -> None:
+        """Take these numbers for the most likely ones."""
+        self._x = x
         self.parameters = x.size
         self.steps, self.bounds = np.exp(x[:2]), self.ranges * (1 + x[4:6])
         self.cycle, self.read = float(np.exp(x[2])), float(np.exp(x[3]))
@@ -111,22 +130,28 @@ class Response:
         self.log_likelihood, self.surprises = self._likelihoods(x[None])[0]
         self.outliers = np.flatnonzero(self._sound < 0.5)
 
-    def _improved(self, x: np.ndarray, limits: list[Any]) -> Any:
+    def _improved(self, x: np.ndarray, limits: list[Any], units: np.ndarray | float = 1.0) -> Any:
+        """Where a search from `x` ends that counts each number in its unit."""
         from scipy.optimize import minimize
 
-        how = {"method": "L-BFGS-B", "bounds": limits, "options": {"ftol": _CLOSE}}
+        ends = np.array(limits, dtype=np.float64) / np.reshape(units, (-1, 1))  # None becomes NaN
+        scaled = [tuple(None if math.isnan(end) else end for end in pair) for pair in ends]
+        how = {"method": "L-BFGS-B", "bounds": scaled, "options": {"ftol": _CLOSE}}
         free = [k for k, (least, most) in enumerate(limits) if least is None or least != most]
         tops = np.array([math.inf if most is None else most for _, most in limits])
 
-        def loss(x: np.ndarray) -> tuple[float, np.ndarray]:
+        def loss(scaled: np.ndarray) -> tuple[float, np.ndarray]:
+            x = scaled * units
             moves = _MOVE * np.maximum(np.abs(x), 1.0)
             moves[x + moves > tops] *= -1
             found = self._losses(x + np.vstack([np.zeros(x.size), np.diag(moves)[free]]))
             slope = np.zeros(x.size)
             slope[free] = (found[1:] - found[0]) / moves[free]
-            return float(found[0]), slope
+            return float(found[0]), slope * units
 
-        return minimize(loss, x, jac=True, **how)
+        end = minimize(loss, x / units, jac=True, **how)
+        end.x = end.x * units
+        return end
 
     def _likelihoods(self, trials: np.ndarray) -> np.ndarray:
         """(trials, 2): log-likelihood and surprises for every row of numbers to be fitted."""
@@ -157,25 +182,47 @@ class Response:
         standard errors: where a weight meets a point of its response the likelihood has a kink,
         and far away, where readings look like outliers, it is flat.
         """
-        x, found = self._x, [self._width(k) for k in range(self._x.size)]
-        free = [k for k, h in enumerate(found) if h > 0]
-        which, moves = int(np.argmax(self.steps)), np.diag(found)
-        if which not in free:
+        free, curvature = self._curvature()
+        which = int(np.argmax(self.steps))
+        if which not in free or curvature is None:
             return math.nan
+        variance = np.linalg.pinv(curvature)[free.index(which), free.index(which)]
+        return math.sqrt(variance) if variance > 0 else math.nan
+
+    def tied(self) -> list[str]:
+        """The numbers, fields of the law among them, of which only a combination can be told.
+
+        Along it the likelihood is a ridge: its curvature there is next to none.
+        """
+        free, curvature = self._curvature()
+        if curvature is None or not (np.diag(curvature) > 0).all():
+            return []
+        scale = np.sqrt(np.diag(curvature))
+        values, directions = np.linalg.eigh(curvature / np.outer(scale, scale))
+        if abs(values[0]) > _RIDGE:
+            return []
+        found = [k for k, part in zip(free, directions[:, 0], strict=True) if abs(part) > _PART]
+        names = [*_NAMES, *self.law.law_fields]
+        return [names[k] for k in found] if found[-1] >= len(_NAMES) else []
+
+    def _curvature(self) -> tuple[list[int], np.ndarray | None]:
+        """Which numbers are not at a limit, and the curvature along them; None if it has none."""
+        x, found = self._x, [self._width(k, self._x) for k in range(self._x.size)]
+        free, moves = [k for k, h in enumerate(found) if h > 0], np.diag(found)
+        if not free:
+            return free, None
         pairs = [(moves[i], moves[j]) for i in free for j in free]
         rows = [x + change for a, b in pairs for change in (a - b, b - a, a + b, -a - b)]
         losses = self._losses(np.array(rows))
         if losses.max() >= _IMPOSSIBLE:
-            return math.nan
+            return free, None
         four = losses.reshape(len(free), len(free), 4) * self.readings.pulses
         h = np.array(found)[free]
-        curvature = four @ (-1, -1, 1, 1) / (4 * np.outer(h, h))
-        variance = np.linalg.pinv(curvature)[free.index(which), free.index(which)]
-        return math.sqrt(variance) if variance > 0 else math.nan
+        return free, four @ (-1, -1, 1, 1) / (4 * np.outer(h, h))
 
-    def _width(self, k: int) -> float:
-        """Over what number k is moved, up to some standard errors; 0 if it is at a limit."""
-        x, (least, most), h = self._x, self._limits[k], _WIDE
+    def _width(self, k: int, x: np.ndarray) -> float:
+        """Over what number k of `x` is moved, up to some standard errors; 0 if at a limit."""
+        (least, most), h = self._limits[k], _WIDE
         while True:
             ends = [x[k] - 2 * h, x[k] + 2 * h]
             inside = [(least is None or e > least) and (most is None or e < most) for e in ends]
