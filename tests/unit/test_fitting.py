@@ -70,7 +70,7 @@ class TestDevices:
         assert spread["w_min"] == pytest.approx(2 / 9 / math.sqrt(2), rel=1e-3)
         assert spread["gamma_down"] == 0
         assert [d.step_up for d in best.single] == pytest.approx([0.1, 0.14], rel=1e-3)
-        assert best.bic == pytest.approx(16 * math.log(200) - 2 * 100)
+        assert best.bic == pytest.approx(16 * 100 / 91 * math.log(200) - 2 * 100)
         assert best.error == pytest.approx(math.sqrt(8 / 200))
         assert best.step_error == pytest.approx(math.sqrt((0.03**2 + 0.04**2) / 2 / 2))
 
@@ -101,18 +101,24 @@ class TestDevices:
             assert wide.q_down(w, p) == pytest.approx(law.q_down(w, law.p))
 
     def test_what_is_worth_a_second_look(self):
-        def told(device, error, count=1, tied=()):
+        def told(device, error, count=1, tied=(), numbers=8):
             best = Candidate(
-                device, 0.0, 8, 0.1, 0.02, error, [device] * count,
+                device, 0.0, numbers * count, 0.1, 0.02, error, [device] * count,
                 [np.empty(0, dtype=int)] * count, list(tied),
             )  # fmt: skip
-            trains = [Train(f"{k}", np.array([-1.0, 1.0]), np.ones(1, bool)) for k in range(count)]
+            trains = [
+                Train(f"{k}", np.resize([-1.0, 1.0], 33), np.ones(32, bool)) for k in range(count)
+            ]
             return " ".join(warnings(Fitted([best], 0.0, 1.0, trains)))
 
         fine = rt.devices.SoftBounds(states=9)
         assert told(fine, 0.1) == ""
         assert "the error of states is 30% of them" in told(fine, 0.3)
         assert "cannot be told" in told(fine, math.nan)
+        assert told(fine, 0.1, numbers=9) == (
+            "32 pulses for 9 numbers are too few: neither the error of states nor the choice of "
+            "the law can be relied on; measure at least 36"
+        )
         assert told(fine, 0.1, tied=["a", "b"]).startswith("a and b cannot be told apart")
         wild = fine.replace(variation={"w_max": 0.7})
         assert told(wild, 0.1) == ""  # of one device nothing is known about others
@@ -195,7 +201,8 @@ class TestFits:
         assert found.device.spread()["cycle"] == pytest.approx(0.2, abs=0.06)
         least = {c.device.name: -np.inf for c in found.candidates}
         for c in found.candidates:
-            likelihood = (c.parameters * math.log(found.pulses) - c.bic) / 2
+            weight = found.pulses / (found.pulses - c.parameters - 1)
+            likelihood = (c.parameters * weight * math.log(found.pulses) - c.bic) / 2
             least[c.device.name] = max(least[c.device.name], likelihood)
         assert least["piecewise_step"] > least["linear_step"] - 0.5
 
@@ -222,6 +229,27 @@ class TestFits:
             real = np.std(own[name] / own[name].mean(), ddof=1)
             assert spread[name] == pytest.approx(real, abs=0.06), name
         assert spread["up_down"] < 0.08
+
+    @pytest.mark.parametrize("seed", [0, 1, 2])
+    def test_few_pulses_are_no_ground_for_many_numbers(self, seed):
+        device = rt.devices.SoftBounds(states=10, variation=ALIKE)
+        with pytest.raises(DataError, match=r"too few pulses: constant_step has 6 .* are 6\. "):
+            fit(measured(device, 3, 1, seed=seed))
+        found = fit(measured(device, 4, 1, seed=seed))
+        assert found.best.parameters == 6
+        assert [text.split()[0] for text in found.left_out] == ["linear_step", "piecewise_step"]
+        assert "8 pulses for 6 numbers are too few" in " ".join(warnings(found))
+        found = fit(measured(device, 10, 1, seed=seed))
+        assert found.device.name != "piecewise_step" and not found.left_out
+        assert "pulses for" in " ".join(warnings(found))
+
+    def test_the_device_with_the_fewest_pulses_decides(self):
+        device = rt.devices.ConstantStep(states=6, variation=ALIKE)
+        long, short = measured(device, 8, 3, read=0.01, count=2)
+        short = Train("1", short.readings[:16], short.ups[:15])
+        found = fit([long, short])
+        assert [text.split()[0] for text in found.left_out] == ["piecewise_step"]
+        assert any(text.startswith("15 pulses for 6 numbers") for text in warnings(found))
 
     def test_a_dead_device_is_named(self):
         device = rt.devices.ConstantStep(states=10, variation=ALIKE)

@@ -173,6 +173,8 @@ def _table(device: Any, law: str) -> dict[str, Any]:
 def _record(found: "Fitted") -> dict[str, Any]:
     import dataclasses
 
+    from resitile.fitting import warnings
+
     candidates = [
         {
             **{f.name: getattr(c, f.name) for f in dataclasses.fields(c)},
@@ -187,6 +189,7 @@ def _record(found: "Fitted") -> dict[str, Any]:
     return {
         "candidates": candidates, "symmetric_point": _symmetric_point(found.device),
         "zero": found.zero, "unit": found.unit, "devices": found.devices, "pulses": found.pulses,
+        "left_out": found.left_out, "warnings": warnings(found),
     }  # fmt: skip
 
 
@@ -227,6 +230,8 @@ def _print_fit(found: "Fitted") -> None:
     ]  # fmt: skip
     titles = ["law", "noise", "states", "cycle to cycle", "read noise", "error", "numbers"]
     print_table([*titles, "BIC - least", ""], rows, expendable=["numbers", "error"])
+    for reason in found.left_out:
+        say(f"not tried: {reason}")
     device = best.device
     error = (
         "" if math.isnan(best.step_error) else f" +- {digits(device.states * best.step_error, 2)}"

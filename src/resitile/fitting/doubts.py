@@ -11,6 +11,7 @@ _UNSURE, _LOUD = 0.25, 0.6  # shares from which a fit is worth a second look
 _BEYOND = 1.5  # times the farthest reading; bounds are looked for up to twice
 _OFF = 0.02  # how far a law's answer at w = 0 may be from 1
 _DEAD = 0.2  # of the others' movement, below which a device is
+_FEW = 4  # pulses for each number that was fitted, below which errors are guesses
 _SPREADS = ("dw_min", "w_min", "w_max")
 
 
@@ -34,6 +35,16 @@ def warnings(fitted: "Fitted") -> list[str]:
                 f"device {name} moves by {own / usual:.0%} of what others do, and counts as much "
                 "in the mean: leave it out if it is dead"
             )
+    numbers = round(best.parameters / fitted.devices)
+    fewest = min(
+        sum(train.ups.size for train in fitted.trains if train.device == name)
+        for name in fitted.names
+    )
+    if fewest < _FEW * numbers:
+        found.append(
+            f"{fewest} pulses for {numbers} numbers are too few: neither the error of states nor "
+            f"the choice of the law can be relied on; measure at least {_FEW * numbers}"
+        )
     if best.tied:
         found.append(
             f"{' and '.join(best.tied)} cannot be told apart from these data: other values of them "

@@ -2,12 +2,13 @@
 
 Every law of the package is fitted to every device by maximum likelihood (`response`), with
 cycle-to-cycle noise that scales with the step and with noise that does not. The law with the least
-Bayesian information criterion is taken (Schwarz 1978): more numbers have to earn their place.
+Bayesian information criterion is taken (Schwarz 1978): more numbers have to earn their place. They
+cost more where pulses are few, and a law with nearly as many numbers as pulses does not compete.
 """
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -15,8 +16,8 @@ from threadpoolctl import threadpool_limits
 from resitile.devices import Device, create, names
 from resitile.errors import ConfigError, DataError
 from resitile.fitting.measurement import Train, check_trains
-from resitile.fitting.nominal import Candidate, combined
-from resitile.fitting.response import MOST_CYCLE, Readings, Response
+from resitile.fitting.nominal import Candidate, combined, least_pulses
+from resitile.fitting.response import MOST_CYCLE, Readings, Response, numbers_of
 
 _STRANGE = 0.1  # of the readings are outliers: the law does not explain them
 _FLEXIBLE = "piecewise_step"  # the law by which the range is found
@@ -30,12 +31,14 @@ class Fitted:
         candidates: every law that was tried, the best first.
         zero, unit: the reading at w = 0, and the change of it for a change of w by 1.
         trains: the measurement, in weight units.
+        left_out: laws that were not fitted, each with the reason.
     """
 
     candidates: list[Candidate]
     zero: float
     unit: float
     trains: list[Train]
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:
@@ -68,7 +71,7 @@ class Fitted:
     @property
     def pulses(self) -> int:
         """Pulses between two readings, in all."""
-        return sum(train.ups.size for train in self.trains)
+        return _pulses(self.trains)
 
 
 def fit(
@@ -96,17 +99,45 @@ def fit(
     if zero not in ("middle", "symmetric"):
         raise ConfigError(f'zero must be "middle" or "symmetric", got {zero!r}')
     starts = [create(name) for name in names(own=False)] if law == "auto" else [_start(law)]
-    starts.sort(key=lambda start: start.name == _FLEXIBLE)  # last, from where the others ended
     check_trains(trains, "the measurement")
     groups: dict[str, list[Train]] = {}
     for train in trains:
         groups.setdefault(train.device, []).append(train)
     for name, own in groups.items():
         check_trains(own, f"device {name!r}" if name else "the measurement")
+    starts, left_out = _affordable(starts, min(map(_pulses, groups.values())))
     import scipy.optimize  # noqa: F401 (what is loaded is limited)
 
     with threadpool_limits(1, "blas"):  # more threads only wait: the matrices have ten rows
-        return _fit(trains, list(groups.values()), starts, zero, progress)
+        found = _fit(trains, list(groups.values()), starts, zero, progress)
+    return replace(found, left_out=left_out)
+
+
+def _affordable(starts: list[Device], fewest: int) -> tuple[list[Device], list[str]]:
+    """The laws that so many pulses of a device can tell apart, and why the others are left out.
+
+    Those of few numbers come first: where they end, the flexible one begins.
+
+    Raises:
+        DataError: if there is none.
+    """
+    kept, left_out = [], []
+    for start in sorted(starts, key=numbers_of):
+        numbers = numbers_of(start)
+        if least_pulses(numbers) <= fewest:
+            kept.append(start)
+            continue
+        left_out.append(
+            f"{start.name} has {numbers} numbers to fit and needs at least {least_pulses(numbers)} "
+            f"pulses of a device between readings; there are {fewest}"
+        )
+    if not kept:
+        raise DataError(f"too few pulses: {left_out[0]}. Measure several ramps up and down")
+    return kept, left_out
+
+
+def _pulses(trains: Sequence[Train]) -> int:
+    return sum(train.ups.size for train in trains)
 
 
 def _fit(

@@ -16,7 +16,7 @@ class Candidate:
 
     Attributes:
         device: the law with its numbers.
-        bic: Bayesian information criterion; less is better.
+        bic: Bayesian information criterion with a term for small samples; less is better.
         parameters: how many numbers were fitted.
         error: root mean square of what a reading differs from what those before it predict, in
             weight units.
@@ -53,10 +53,11 @@ def combined(found: Sequence[Response], start: Device, additive: bool) -> Candid
     """
     pulses = sum(r.readings.pulses for r in found)
     parameters = sum(r.parameters for r in found)
+    counted = sum(r.parameters * _weight(r.readings.pulses, r.parameters) for r in found)
     errors = [r.step_error() for r in found]
     return Candidate(
         _device(found, start, additive),
-        parameters * math.log(pulses) - 2 * sum(r.log_likelihood for r in found),
+        counted * math.log(pulses) - 2 * sum(r.log_likelihood for r in found),
         parameters,
         math.sqrt(sum(r.surprises for r in found) / pulses),
         float(np.median([r.read for r in found])),
@@ -65,6 +66,16 @@ def combined(found: Sequence[Response], start: Device, additive: bool) -> Candid
         [r.outliers for r in found],
         next(filter(None, (r.tied() for r in found)), []),
     )
+
+
+def least_pulses(numbers: int) -> int:
+    """Of a device, so that as many numbers can be fitted to it and compared with fewer."""
+    return numbers + 2
+
+
+def _weight(pulses: int, numbers: int) -> float:
+    """What a number costs more in a small sample, as in AICc (Hurvich and Tsai 1989)."""
+    return pulses / (pulses - numbers - 1)
 
 
 def _device(found: Sequence[Response], start: Device, additive: bool) -> Device:

@@ -29,6 +29,11 @@ _PART = 0.3  # of the ridge's direction, from which a number belongs to it
 _MOVE = math.sqrt(np.finfo(float).eps)  # relative, for slopes
 
 
+def numbers_of(law: Device) -> int:
+    """How many numbers are fitted to a device."""
+    return len(_NAMES) + len(law.law_fields)
+
+
 class Readings:
     """What was read of one device, in weight units: w = (reading - zero) / unit."""
 
