@@ -161,7 +161,7 @@ def test_a_page_that_fails_while_it_is_written_leaves_the_old_one(
 def test_a_run_folder_that_cannot_be_made_has_nothing_to_resume(run: Path) -> None:
     config = load(Path("tiny.toml"))
     with pytest.raises(ResitileError, match=r"cannot make .*name another place") as caught:
-        begin(config, RunFolder(Path("taken/tiny")), None)  # type: ignore[arg-type]
+        begin(config, RunFolder(Path("taken/tiny")), None, resume=False)  # type: ignore[arg-type]
     assert "--resume" not in str(caught.value)
 
 

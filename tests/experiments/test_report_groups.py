@@ -7,6 +7,7 @@ import pytest
 
 from resitile.reports import groups, told_apart
 from resitile.reports.comparison import shown
+from resitile.reports.lines import lines_of
 from resitile.reports.records import Run
 
 
@@ -28,10 +29,15 @@ def test_runs_without_a_label_share_a_line_too() -> None:
         run.config["label"] = label or run.config["name"]
         return run
 
-    assert labelled(0, None).group == labelled(1, None).group
-    assert labelled(0, "a").group == labelled(1, "a").group
-    assert labelled(0, "a").group != labelled(1, "b").group
-    assert labelled(0, "a").group != labelled(1, None).group
+    def lines(*runs: tuple[int, str | None]) -> int:
+        return len(lines_of([labelled(*run) for run in runs]))
+
+    assert lines((0, None), (1, None)) == 1
+    assert lines((0, "a"), (1, "a")) == 1
+    assert lines((0, "a"), (1, "b")) == 2
+    assert lines((0, "a"), (1, None)) == 2
+    assert lines((0, None), (1, "s0")) == 1  # as compare calls the seeds of s0
+    assert lines((0, None), (1, "s0"), (2, None)) == 2
 
 
 def test_a_line_of_several_seeds_has_nothing_of_the_first_alone() -> None:

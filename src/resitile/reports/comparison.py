@@ -61,7 +61,7 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
     Raises:
         ConfigError: if there is no such baseline.
     """
-    places = members((row["group"], row["seed"]) for row in rows)
+    places = members([(row["group"], row["label"], row["name"], row["seed"]) for row in rows])
     lines = [_line([rows[k] for k in line]) for line in places]
     chosen = lines[baseline_of(lines, baseline)] if lines or baseline is not None else None
     for line in lines:

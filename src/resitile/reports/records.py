@@ -75,10 +75,8 @@ class Run:
 
     @property
     def group(self) -> str:
-        """The same for runs that differ in the seed alone (and in what changes no result)."""
-        content = {k: v for k, v in self.config.items() if k not in ("name", "seed")}
-        if self.label == self.name:  # it is filled in where nobody gave one
-            content.pop("label", None)
+        """The same for runs that differ in seed and label alone (and in what changes no result)."""
+        content = {k: v for k, v in self.config.items() if k not in ("name", "seed", "label")}
         for table, key in (("data", "dir"), ("train", "threads"), ("convert", "wear")):
             content[table] = {k: v for k, v in self.config.get(table, {}).items() if k != key}
         for place, default in YOUNGER.items():
