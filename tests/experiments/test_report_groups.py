@@ -61,6 +61,8 @@ def test_lines_of_one_label_are_told_apart_by_name() -> None:
         {"label": label, "name": name} for label, name in (("MP", "a"), ("MP", "b"), ("c", "c"))
     ]
     assert [line["label"] for line in told_apart(lines)] == ["MP (a)", "MP (b)", "c"]
+    same = [{"label": "a", "name": "a"}] * 2
+    assert [line["label"] for line in told_apart(same)] == ["a #1", "a #2"]
     copies = [{"label": "MP", "name": name} for name in "aba"]
     assert [line["label"] for line in told_apart(copies)] == ["MP (a) #1", "MP (b)", "MP (a) #2"]
 

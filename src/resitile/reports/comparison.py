@@ -48,8 +48,8 @@ def groups(rows: Sequence[dict[str, Any]], baseline: str | None = None) -> list[
 
     Args:
         rows: of `resitile.reports.table`.
-        baseline: name or label of the line that the others are compared with, seed by seed; None
-            takes the first one.
+        baseline: label of the line that the others are compared with, seed by seed, or the name of
+            one of its runs; None takes the first one.
 
     Returns:
         Per line the keys of its first run, with `seeds`, `n`, means for numbers that differ
@@ -80,14 +80,14 @@ def baseline_of(lines: Sequence[dict[str, Any]], baseline: str | None) -> int:
     """The place of the line that the others are compared with; None is the first.
 
     Raises:
-        ConfigError: if no line has this name or label.
+        ConfigError: if no line has this label, nor a run of this name.
     """
     if baseline is None:
         return 0
     for place, line in enumerate(lines):
-        if baseline in (line["name"], line["label"]):
+        if baseline in (line["label"], *line["runs"]):
             return place
-    names = [line["name"] for line in lines]
+    names = list(dict.fromkeys(name for line in lines for name in line["runs"]))
     raise ConfigError(f"no line is called {baseline!r}; {did_you_mean(baseline, names)}")
 
 

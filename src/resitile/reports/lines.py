@@ -36,7 +36,10 @@ def apart(lines: Sequence[tuple[str, str]]) -> list[str]:
     its name), a number.
     """
     labels = [label for label, _ in lines]
-    longer = [f"{label} ({name})" if labels.count(label) > 1 else label for label, name in lines]
+    longer = [
+        f"{label} ({name})" if labels.count(label) > 1 and name != label else label
+        for label, name in lines
+    ]
     return [
         f"{text} #{longer[: place + 1].count(text)}" if longer.count(text) > 1 else text
         for place, text in enumerate(longer)
