@@ -282,7 +282,7 @@ def test_normalisations_train_at_the_rate_of_digital_training(
         "    def __init__(self):\n"
         "        super().__init__(nn.Flatten(), nn.Linear(784, 10), nn.BatchNorm1d(10))\n"
     )
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
     data = {"name": "fashion-mnist-10k", "batch_size": 32}
     for model, rate in (("lenet5", None), ("norm_net:Net", 0.2)):
         question = Question({"name": "soft_bounds"}, data, model, 1)
