@@ -59,7 +59,13 @@ def test_a_file_gets_everything(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(59.94, "59.9 s"), (119.6, "2 min 00 s"), (3599.7, "1 h 00 min"), (3725.0, "1 h 02 min")],
+    [
+        (59.94, "59.9 s"),
+        (59.97, "1 min 00 s"),
+        (119.6, "2 min 00 s"),
+        (3599.7, "1 h 00 min"),
+        (3725.0, "1 h 02 min"),
+    ],
 )
 def test_times_are_rounded(seconds: float, shown: str) -> None:
     assert output.clock(seconds) == shown

@@ -244,8 +244,20 @@ def _timing(summary: dict[str, Any]) -> dict[str, Any]:
     return {key: summary[key] for key in ("wall_s", "ms_per_step")}
 
 
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOSPC, "free some space"),
+        (errno.EDQUOT, "free some of your quota"),
+        (errno.EFBIG, r"raise the limit on the size of files \(ulimit -f\)"),
+    ],
+)
 def test_a_full_disk_keeps_the_old_checkpoint(
-    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_config: MakeConfig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: int,
+    remedy: str,
 ) -> None:
     class FillDisk(Observer):
         def epoch(self, record: dict[str, Any]) -> None:
@@ -253,10 +265,11 @@ def test_a_full_disk_keeps_the_old_checkpoint(
                 monkeypatch.setattr(os, "fsync", full)
 
     def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     config = make_config()
-    with pytest.raises(ResitileError, match=r"cannot write .*No space left.*intact.*--resume"):
+    said = rf"cannot write .*{os.strerror(number)}.*intact: {remedy} and .*--resume"
+    with pytest.raises(ResitileError, match=said):
         run(config, tmp_path, observer=FillDisk())
     monkeypatch.undo()
     folder = RunFolder(tmp_path / "tiny")

@@ -170,7 +170,7 @@ def print_table(
 
 def clock(seconds: float) -> str:
     """Seconds as people say them."""
-    if seconds < 60:
+    if round(seconds, 1) < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

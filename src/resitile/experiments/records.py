@@ -146,9 +146,16 @@ def swap_in(path: Path, content: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)
 
 
+_SPACE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some of your quota",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+}
+
+
 def cannot_write(path: Path, error: OSError) -> ResitileError:
     """What to say when a file of the run cannot be written."""
-    remedy = "free some space" if error.errno == errno.ENOSPC else "make the folder writable"
+    remedy = _SPACE.get(error.errno or 0, "make the folder writable")
     return ResitileError(
         f"cannot write {path}: {error.strerror or error}; what was saved before is intact: "
         f"{remedy} and give the same command again (train: with --resume)"
@@ -175,8 +182,10 @@ def check_place(folder: Path) -> None:
 
 def cannot_make(path: Path, error: OSError) -> ResitileError:
     """What to say when a file or folder that was asked for cannot be made."""
-    if error.errno == errno.ENOSPC:
-        return ResitileError(f"cannot make {path}: {error.strerror}; free some space, try again")
+    if error.errno in _SPACE:
+        return ResitileError(
+            f"cannot make {path}: {error.strerror}; {_SPACE[error.errno]}, try again"
+        )
     return ConfigError(f"cannot make {path}: {error.strerror or error}; name another place")
 
 
