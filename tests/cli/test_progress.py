@@ -23,6 +23,11 @@ def _nor_this(x):
     return x + 2
 
 
+@njit
+def _afterwards(x):
+    return x + 3
+
+
 def plain_lines(done: int = 0) -> tuple[PlainLines, Any]:
     """Lines of a run of 20 steps that goes on after `done` of them, and where they are written."""
     out = StringIO()
@@ -52,6 +57,31 @@ def test_time_left_leaves_out_the_steps_in_which_kernels_are_compiled(
     record = {"epoch": 1, "steps": 20, "stage": None, "wall_s": 88.0, "train_loss": 1.0}
     lines.epoch(record | {"train_accuracy": 1.0, "val_accuracy": 1.0})
     assert out.getvalue().rstrip().endswith(", 40.0 s left")  # 20 steps of 2 s
+
+
+def test_time_left_counts_validation_once_an_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("resitile.cli.progress.time.monotonic", lambda: now[0])
+    out = StringIO()
+    lines = PlainLines(Console(file=out))
+    config: Any = SimpleNamespace(title="a", seed=0)
+    lines.start(config, 6, 5, Position())
+    record = {"stage": None, "wall_s": 0.0, "train_loss": 1.0, "train_accuracy": 1.0}
+    for epoch in (1, 2):
+        for step in range(5 * epoch - 4, 5 * epoch + 1):
+            now[0] += 0.02
+            lines.step(Position(steps=step), 0.1)
+        now[0] += 0.5
+        lines.epoch(record | {"epoch": epoch, "steps": 5 * epoch, "val_accuracy": 1.0})
+    first, second = (line.rsplit(", ", 1)[1] for line in out.getvalue().splitlines()[1:])
+    assert (first, second) == ("4.7 s left", "2.4 s left")  # really 3.0 and 2.4
+
+
+def test_what_is_compiled_after_a_run_is_not_announced(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress() as observer:
+        observer.start(SimpleNamespace(title="a", seed=0), 2, 20, Position())  # type: ignore[arg-type]
+    _afterwards(1)
+    assert "compiling" not in capsys.readouterr().err
 
 
 def test_the_time_left_of_a_resumed_run_counts_only_what_is_left(

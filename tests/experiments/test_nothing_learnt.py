@@ -158,3 +158,29 @@ def test_a_folder_is_overwritten_whole_or_not_at_all(
     assert [path for path in tmp_path.iterdir() if path.is_dir()], "what is left"
     compare([config], tmp_path)
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == [tmp_path / "tiny"]
+
+
+@pytest.mark.parametrize(
+    "name", ["code.json", "metrics.jsonl", "config.toml/a", ".last.pt.1.tmp/a"]
+)
+def test_files_of_others_that_have_names_of_a_run_are_left_alone(
+    make_config: MakeConfig, tmp_path: Path, name: str
+) -> None:
+    """A run writes its configuration first, and no folders under these names."""
+    config = small(make_config)
+    folder = leave(config, tmp_path, [name])
+    for how in ({"resume": True}, {"overwrite": True}):
+        with pytest.raises(ConfigError, match="holds no run"):
+            run(config, tmp_path, **how)
+    with pytest.raises(ResitileError):
+        compare([config], tmp_path)
+    assert files(folder) == {name}
+
+
+def test_only_what_this_run_left_aside_is_deleted(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = small(make_config)
+    others = (".other.1.tmp", ".tiny.1.tmp.mine", ".tiny.mine.tmp")
+    for name in (*others, ".tiny.1.tmp"):
+        (tmp_path / name).mkdir(parents=True)
+    run(config, tmp_path)
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {*others, "tiny"}

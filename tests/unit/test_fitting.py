@@ -13,6 +13,7 @@ from resitile.errors import ConfigError, DataError
 from resitile.fitting import Candidate, Fitted, Train, fit, warnings
 from resitile.fitting.fit import _frame, _piecewise, _range
 from resitile.fitting.nominal import combined
+from resitile.fitting.response import _NAMES, Response
 from resitile.tiles import Tile
 
 ALIKE = {"dw_min": 0, "w_min": 0, "w_max": 0, "up_down": 0, "cycle": 0.2}
@@ -242,6 +243,24 @@ class TestFits:
         found = fit(measured(device, 10, 1, seed=seed))
         assert found.device.name != "piecewise_step" and not found.left_out
         assert "pulses for" in " ".join(warnings(found))
+
+    def test_as_many_pulses_as_make_the_range_uncertain(self):
+        """The law that finds the range has 14 numbers; it is compared with none."""
+        (train,) = measured(rt.devices.SoftBounds(states=10, variation=ALIKE), 10, 1)
+        few = Train("", train.readings[:16], train.ups[:15])
+        assert fit([few], zero="symmetric").device.states > 0
+
+    @pytest.mark.parametrize("count", [6, 14, 30])
+    def test_a_ridge_along_many_numbers_names_them(self, count):
+        alike = np.ones((count, count)) / (count - 1)  # all of them together cost nothing
+        curvature = np.eye(count) * (1 + 1 / (count - 1)) - alike
+        fields = tuple(f"c{k}" for k in range(count - 6))
+        made = SimpleNamespace(
+            _curvature=lambda: (list(range(count)), curvature),
+            law=SimpleNamespace(law_fields=fields),
+        )
+        found = Response.tied(made)
+        assert found == ([*_NAMES, *fields] if fields else [])
 
     def test_the_device_with_the_fewest_pulses_decides(self):
         device = rt.devices.ConstantStep(states=6, variation=ALIKE)

@@ -411,6 +411,31 @@ class TestConvert:
         with pytest.raises(ConfigError, match=r"'0' is tied \(0\.weight, 1\.weight\)"):
             rt.convert(nn.Sequential(a, b), FOUR)
 
+    def test_memory_that_numpy_shares_is_tied(self):
+        rows = np.zeros((5, 6), dtype=np.float32)
+        layers = nn.Linear(6, 4, bias=False), nn.Linear(6, 4, bias=False)
+        for k, layer in enumerate(layers):
+            layer.weight = nn.Parameter(torch.from_numpy(rows[k : k + 4]))
+        with pytest.raises(ConfigError, match=r"'0' is tied \(0\.weight, 1\.weight\)"):
+            rt.convert(nn.Sequential(*layers), FOUR)
+
+    @pytest.mark.parametrize("cut", [lambda w, k: w[:, 3 * k : 3 * k + 3], lambda w, k: w[k::2]])
+    def test_parts_of_one_matrix_that_share_no_number_are_not_tied(self, cut):
+        whole = torch.zeros(4, 6)
+        layers = [nn.Linear(1, 1, bias=False) for _ in range(2)]
+        for k, layer in enumerate(layers):
+            layer.weight = nn.Parameter(cut(whole, k))
+        rt.convert(nn.ModuleList(layers), FOUR)
+
+    @pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+    def test_parameters_without_memory_of_their_own_stand_in_no_way(self):
+        model = nn.Sequential(nn.Linear(3, 2))
+        ragged = torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)])
+        model.register_parameter("ragged", nn.Parameter(ragged))
+        model.register_parameter("sparse", nn.Parameter(torch.eye(3).to_sparse()))
+        model.register_parameter("wide", nn.Parameter(torch.zeros(1, 3).expand(4, 3)))
+        rt.convert(model, FOUR)
+
     def test_slices_of_one_vector_are_not_tied(self):
         model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 2))
         vector = nn.utils.parameters_to_vector(model.parameters()).detach()

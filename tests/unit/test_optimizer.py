@@ -122,14 +122,17 @@ class TestLearningRates:
     def test_momentum_without_a_digital_parameter_is_told(self):
         rule = rt.algorithms.SingleTile(rt.devices.SoftBounds(states=4))
         layer = rt.nn.AnalogLinear(3, 2, bias=False, algorithm=rule)
+        optimizer = rt.AnalogSGD(layer.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
         with pytest.warns(UserWarning, match="momentum and weight_decay has no effect") as told:
-            rt.AnalogSGD(layer.parameters(), lr=0.1, momentum=0.9, weight_decay=0.1)
+            optimizer.step()
         assert told[0].filename == __file__
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            rt.AnalogSGD(layer.parameters(), lr=0.1)
-            both = rt.nn.AnalogLinear(3, 2, algorithm=rule)
-            rt.AnalogSGD(both.parameters(), lr=0.1, momentum=0.9)
+            optimizer.step()  # it is told once
+            rt.AnalogSGD(layer.parameters(), lr=0.1).step()
+            grown = rt.AnalogSGD(layer.parameters(), lr=0.1, momentum=0.9)
+            grown.add_param_group({"params": [nn.Parameter(torch.zeros(2))]})
+            grown.step()
 
     def test_momentum_acts_on_digital_parameters_only(self):
         plain, heavy = network(), network()

@@ -68,20 +68,23 @@ class PlainLines(Observer):
         self._title = _title(config.title, config.seed)
         self._epochs, self._done, self._first = epochs, position.steps, position.steps
         self._per_epoch, self._began = steps_per_epoch, time.monotonic()
+        self._whole = False
         where = f", from step {position.steps}" if position.steps else ""
         self._say(f"{self._title}: {epochs} epochs of {steps_per_epoch} steps{where}")
         at_next_compilation(lambda: self._say(f"{self._title}: {_COMPILING}"))
 
     def step(self, position: Position, loss: float) -> None:
         """Start the clock after steps in which kernels are compiled or loaded."""
-        if position.steps - self._first <= UNTIMED:
+        if position.steps - self._first <= min(UNTIMED, self._per_epoch // 2):
             self._done, self._began = position.steps, time.monotonic()
 
     def epoch(self, record: dict[str, Any]) -> None:
         """Losses, accuracies and time left after an epoch."""
+        now, total = time.monotonic(), self._epochs * self._per_epoch
         done = record["steps"] - self._done
-        total = self._epochs * self._per_epoch
-        left = (time.monotonic() - self._began) / max(done, 1) * (total - record["steps"])
+        left = (now - self._began) / max(done, 1) * (total - record["steps"])
+        if not self._whole:  # from here on in whole epochs, with their validation
+            self._whole, self._done, self._began = True, record["steps"], now
         self._say(f"{self._title}: {_line(record, self._epochs)}, {clock(left)} left")
 
     def nothing_saved(self, folder: Path) -> None:

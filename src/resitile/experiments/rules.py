@@ -27,13 +27,17 @@ def nothing_learnt(folder: RunFolder) -> bool:
     """
     try:
         inside = [path for path in folder.path.iterdir() if path != folder.checkpoint.parent]
+        if folder.checkpoint.parent.is_symlink():
+            return False
         if folder.checkpoint.parent.exists():
             inside += folder.checkpoint.parent.iterdir()
-        epochs = folder.metrics.exists() and folder.metrics.stat().st_size > 0
-        return not epochs and all(
-            path in (folder.config, folder.code, folder.metrics) or _CUT_OFF.fullmatch(path.name)
-            for path in inside
-        )
+        if any(path.is_symlink() or not path.is_file() for path in inside):
+            return False
+        # The configuration is written first: without it the others are somebody else's.
+        begun = folder.config in inside
+        own = (folder.config, folder.code, folder.metrics) if begun else ()
+        epochs = begun and folder.metrics.exists() and folder.metrics.stat().st_size > 0
+        return not epochs and all(path in own or _CUT_OFF.fullmatch(path.name) for path in inside)
     except OSError:  # what cannot be looked into may hold anything
         return False
 

@@ -74,8 +74,12 @@ def least_pulses(numbers: int) -> int:
 
 
 def _weight(pulses: int, numbers: int) -> float:
-    """What a number costs more in a small sample, as in AICc (Hurvich and Tsai 1989)."""
-    return pulses / (pulses - numbers - 1)
+    """What a number costs more in a small sample, as in AICc (Hurvich and Tsai 1989).
+
+    Infinitely more where there are nearly as many as pulses: only ranges are found by such a fit.
+    """
+    left = pulses - numbers - 1
+    return pulses / left if left > 0 else math.inf
 
 
 def _device(found: Sequence[Response], start: Device, additive: bool) -> Device:

@@ -206,7 +206,8 @@ class Response:
         values, directions = np.linalg.eigh(curvature / np.outer(scale, scale))
         if abs(values[0]) > _RIDGE:
             return []
-        found = [k for k, part in zip(free, directions[:, 0], strict=True) if abs(part) > _PART]
+        parts = abs(directions[:, 0])
+        found = [k for k, part in zip(free, parts, strict=True) if part > _PART * parts.max()]
         names = [*_NAMES, *self.law.law_fields]
         return [names[k] for k in found] if found[-1] >= len(_NAMES) else []
 

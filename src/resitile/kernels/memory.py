@@ -34,7 +34,7 @@ def allocate(typing: Any, shape: Any, dtype: Any) -> Any:
     Whoever allocates it gives it back: see `release`.
 
     Raises:
-        MemoryError: if there is not enough.
+        MemoryError: if there is not enough; what was allocated before is lost then.
     """
     del typing
     lengths = list(shape) if isinstance(shape, types.BaseTuple) else [shape]
@@ -51,7 +51,7 @@ def allocate(typing: Any, shape: Any, dtype: Any) -> Any:
         for value in values:
             size = b.mul(size, value)
         size = b.add(size, context.get_constant(types.intp, 1))  # of none, some systems give none
-        data = NRTContext(context, enabled=True).allocate(b, size)
+        data = NRTContext(context, enabled=True).allocate_unchecked(b, size)
         with b.if_then(cgutils.is_null(b, data), likely=False):
             context.call_conv.return_user_exc(b, MemoryError, ("no memory is left for an update",))
         return _fill(context, b, kind, data, values, None)
@@ -77,6 +77,8 @@ def release(typing: Any, arrays: Any) -> Any:
 def seen_as(typing: Any, array: Any, dtype: Any) -> Any:
     """An array as numbers of another dtype; of another size only if it has one axis."""
     del typing
+    if array.ndim > 1 and array.dtype.bitwidth != dtype.dtype.bitwidth:
+        raise TypingError(f"{array} cannot be seen as numbers of another size, {dtype.dtype}")
     kind = types.Array(dtype.dtype, array.ndim, array.layout)
 
     def build(context: Any, b: Any, signature: Any, arguments: Any) -> Any:

@@ -95,12 +95,12 @@ class AnalogSGD(torch.optim.SGD):
             pulses cannot follow.
     """
 
+    _begun = False  # whether a step was made
     _step_supports_amp_scaling = True  # so that GradScaler hands over its scale, and is refused
 
     def __init__(self, params: Iterable[Any], lr: float = 1e-3, **sgd: Any) -> None:
         _check_lr(lr)
         super().__init__(params, lr=lr, **sgd)
-        self._warn_unused()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group, and become the owner of the analog weights in it."""
@@ -183,6 +183,9 @@ class AnalogSGD(torch.optim.SGD):
                 "GradScaler scales the loss, and the recorded output gradients with it; analog "
                 "layers compute in float32 and need no scaling: train without GradScaler"
             )
+        if not self._begun:
+            self._begun = True
+            self._warn_unused()  # only now: groups may have been added
         loss = None
         if closure is not None:
             with torch.enable_grad():

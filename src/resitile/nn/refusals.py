@@ -92,34 +92,67 @@ def check_made(name: str, layer: nn.Module) -> None:
         )
 
 
-def _memory(parameter: torch.Tensor) -> tuple[int, int, int]:
-    """Where a parameter lies: its storage, the first byte and one behind the last."""
-    if is_lazy(parameter) or not parameter.numel():
-        return id(parameter), 0, 1
+def _range(parameter: torch.Tensor) -> tuple[int, int] | None:
+    """The addresses of a parameter's first byte and of that behind its last; None if it has none.
+
+    Kinds without memory of their own have none, such as sparse, nested and lazy ones.
+    """
+    if is_lazy(parameter):
+        return None
     try:
-        storage = parameter.untyped_storage().data_ptr() or id(parameter)
-    except (NotImplementedError, RuntimeError):  # a kind of tensor without memory of its own
-        return id(parameter), 0, 1
-    last = sum((n - 1) * s for n, s in zip(parameter.shape, parameter.stride(), strict=True))
-    begin, size = parameter.storage_offset(), parameter.element_size()
-    return storage, begin * size, (begin + last + 1) * size
+        last = sum((n - 1) * s for n, s in zip(parameter.shape, parameter.stride(), strict=True))
+        begin = parameter.data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return None
+    if not begin or not parameter.numel():
+        return None
+    return begin, begin + (last + 1) * parameter.element_size()
+
+
+def _overlap(one: torch.Tensor, two: torch.Tensor) -> bool:
+    """Whether two parameters of overlapping ranges have a number in common."""
+    size, places = one.element_size(), [_range(p) or (0, 0) for p in (one, two)]
+    least, most = min(places)[0], max(end for _, end in places)
+    if size != two.element_size() or (places[0][0] - places[1][0]) % size:
+        return True
+    taken = torch.zeros((most - least) // size, dtype=torch.bool)
+    views = [
+        taken.as_strided(
+            [1 if stride == 0 else n for n, stride in zip(p.shape, p.stride(), strict=True)],
+            p.stride(), (begin - least) // size,
+        )
+        for p, (begin, _) in zip((one, two), places, strict=True)
+    ]  # fmt: skip
+    views[0].fill_(True)
+    return bool(views[1].any())
 
 
 def _tied(model: nn.Module) -> Callable[[torch.Tensor], list[str]]:
-    """A function that names a parameter and all that share memory with it.
+    """A function that names a parameter and all that share a number with it.
 
     Such are one parameter in two places, and a transpose or a part that was made a parameter of its
-    own; slices of one long vector that do not overlap are not.
+    own; slices of one long vector or matrix that do not overlap are not.
     """
-    places: dict[int, list[tuple[int, int, str]]] = {}
+    own: dict[int, list[tuple[str, torch.Tensor]]] = {}
+    ranges: list[tuple[int, int, str, torch.Tensor]] = []
     for name, module in model.named_modules(remove_duplicate=True):
-        for own, parameter in module.named_parameters(recurse=False):
-            storage, begin, end = _memory(parameter)
-            places.setdefault(storage, []).append((begin, end, f"{name}.{own}".lstrip(".")))
+        for part, parameter in module.named_parameters(recurse=False):
+            full, found = f"{name}.{part}".lstrip("."), _range(parameter)
+            if found is None:
+                own.setdefault(id(parameter), []).append((full, parameter))
+            else:
+                ranges.append((*found, full, parameter))
+    near: list[tuple[str, torch.Tensor]] = []  # ranges that overlap, or hang together by others
+    far = 0
+    for begin, end, full, parameter in sorted(ranges, key=lambda found: found[:2]):
+        if begin >= far:
+            near = []
+        near.append((full, parameter))
+        own[id(parameter)], far = near, max(far, end)
 
     def names(parameter: torch.Tensor) -> list[str]:
-        storage, begin, end = _memory(parameter)
-        return [n for b, e, n in places.get(storage, []) if b < end and begin < e]
+        same = own.get(id(parameter), [])
+        return [n for n, p in same if p is parameter or _overlap(p, parameter)]
 
     return names
 
