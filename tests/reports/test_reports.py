@@ -124,6 +124,16 @@ def test_pictures_of_tiles_are_as_wide_as_there_are_tiles(tmp_path, tiles):
         assert figure.get_figwidth() == pytest.approx(1.55 * tiles + 1, abs=0.5)
 
 
+def test_layers_of_a_single_tile_stand_side_by_side(tmp_path):
+    run = read_runs([make_run(tmp_path, "r", tiles=1)])[0]
+    layers = run.tiles[-1]["layers"]
+    layers |= {f"layer {k}": layers["fc"] for k in range(7)}
+    figure = tile_histograms(run, run.tiles[-1])
+    shown = [axis for axis in figure.axes if axis.get_visible()]
+    assert [axis.get_title().split(" · ")[0] for axis in shown] == list(layers)
+    assert [axis.get_subplotspec().rowspan.start for axis in shown] == [0] * 6 + [1] * 2
+
+
 @pytest.mark.parametrize(("name", "classes", "at"), [
     ("mnist", None, [0.1]), ("own:two", 2, [0.5]), ("own:two", None, []),
 ])  # fmt: skip

@@ -22,6 +22,8 @@ from resitile.reports.records import Run
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#666666")
 _STYLES = ("-", "--", ":")
 
+_BESIDE = 6  # layers of one tile in a row of their histograms
+
 
 def _look(number: int) -> dict[str, Any]:
     return {
@@ -92,14 +94,20 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
 
 
 def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) -> Figure:
-    """What every tile of every layer holds: a row per layer, the coarsest tile on the left."""
+    """What every tile of every layer holds: a row per layer, the coarsest tile on the left.
+
+    Layers of a single tile stand side by side.
+    """
     layers = record["layers"]
-    columns = max(len(layer["counts"]) for layer in layers.values())
-    figure = Figure(figsize=(1.2 + 1.55 * columns, 0.5 + 1.55 * len(layers)), layout="constrained")
-    axes = figure.subplots(len(layers), columns, squeeze=False)
+    tiles = max(len(layer["counts"]) for layer in layers.values())
+    columns = tiles if tiles > 1 else min(len(layers), _BESIDE)
+    rows = len(layers) if tiles > 1 else -(-len(layers) // columns)
+    figure = Figure(figsize=(1.2 + 1.55 * columns, 0.5 + 1.55 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
     for axis in axes.flat:
         axis.set_visible(False)
-    for line, (name, layer) in zip(axes, layers.items(), strict=True):
+    lines = axes if tiles > 1 else axes.reshape(-1, 1)
+    for line, (name, layer) in zip(lines, layers.items(), strict=False):
         edges, top = layer["edges"], max(max(c) / (sum(c) or 1) for c in layer["counts"])
         for n, (axis, counts) in enumerate(zip(line, layer["counts"], strict=False)):
             axis.set_visible(True)
@@ -111,10 +119,10 @@ def tile_histograms(run: Run, record: dict[str, Any], colour: str = COLOURS[0]) 
             axis.set_xticks(sorted({_inwards(edges[0]), 0.0, _inwards(edges[-1])}))
             axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
             axis.spines[["top", "right", "left"]].set_visible(False)
-            axis.set_title(
-                f"tile {n} · ×{layer['gamma'][n]:.3g} · std {layer['std'][n]:.2f}", fontsize=7.5
-            )
-        line[0].set_ylabel(plain(name), fontsize=8, rotation=0, ha="right", va="center")
+            which = f"tile {n} · ×{layer['gamma'][n]:.3g}" if tiles > 1 else plain(name)
+            axis.set_title(f"{which} · std {layer['std'][n]:.2f}", fontsize=7.5)
+        if tiles > 1:
+            line[0].set_ylabel(plain(name), fontsize=8, rotation=0, ha="right", va="center")
     told = "weight in the tile's own units;{}share of its devices"
     figure.supxlabel(told.format("\n" if columns == 1 else " "), fontsize=8)
     return figure
