@@ -132,7 +132,6 @@ def _noise(law, table, hashes, begin, end, rows):
         rows[width(law) + _NOISE, e] = table[hashes[e]]
 
 
-# Without reference counts, as `fire` (it makes no array): calls keep Numba from removing them.
 @njit(**BARE)
 def _many(law, spec, table, key, begin, end, up, devices, slots, rows, hashes):
     """`crosspoint` and `cycle_noise` of listed devices, the same numbers in passes."""

@@ -21,6 +21,7 @@ BARE = {**INNER, "_nrt": False}
 
 # Of functions that are called from Python, and kept on disk.
 ENTRY = {"cache": True, "nogil": True, "no_cfunc_wrapper": True}
+BARE_ENTRY = {**ENTRY, "_nrt": False}  # without reference counts, as `BARE`
 
 
 class _Count(event.Listener):  # type: ignore[misc]

@@ -6,7 +6,7 @@ It pays when a device meets several pulses. Arguments are those of `update.py`.
 import numpy as np
 from numba import njit
 
-from resitile.kernels.compiling import BARE, ENTRY
+from resitile.kernels.compiling import BARE, BARE_ENTRY
 from resitile.kernels.crosspoint import crosspoints, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, as_parameters, plain, width
 from resitile.kernels.lines import (
@@ -24,7 +24,7 @@ from resitile.kernels.update import ONE, refresh, slot_key
 _FULL = 4  # where a slot pulses at least every fourth device, all of a row are computed with
 
 
-@njit(**ENTRY, _nrt=False, error_model="numpy")
+@njit(**BARE_ENTRY, error_model="numpy")
 def list_columns(
     law, key, first, x, starts, offset, turned, x_max, d_max, lr, dw_min, bits, manage,
     manage_length, lines, words, spans, scales, lengths,
@@ -137,7 +137,7 @@ def _wear_out(wear, active, front, back):
         wear[active[c]] += 1
 
 
-@njit(**ENTRY, _nrt=False, error_model="numpy")
+@njit(**BARE_ENTRY, error_model="numpy")
 def pulse_rows(
     law, spec, table, device_key, key, first, tiles, t, coefficients, weight, wear,
     lines, words, spans, scales, lengths, d, row0, low, high,

@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
-from resitile.kernels.compiling import ENTRY
+from resitile.kernels.compiling import BARE_ENTRY
 from resitile.kernels.law import DW_MIN
 from resitile.kernels.lines import lines_of_slot, row_key, sample_columns
 from resitile.kernels.memory import allocate, merged, release
@@ -92,26 +92,20 @@ def _send_slot(
     first, new = np.uint64(row0 * d_in), count * (front + back)
     falling = _by_sign(d, fired, count, order)
     few = new <= _FEW and busy.size > 0
-    for m in range(count + 1):
-        if m == 0:  # do those that wait have to go first?
-            send = ups + downs > 0 and (
-                not few
-                or ups + downs + new > devices.size
-                or _clash(busy, order, count, lines, front, back)
-            )
-        elif m < count:
-            send = ups + downs + front + back > devices.size
-        else:
-            send = not few
-        if send:
+    if ups + downs:
+        full = not few or ups + downs + new > devices.size
+        if full or _clash(busy, order, count, lines, front, back):
             burst.fire(
                 law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs
             )
-            if m == 0:
-                _free(busy, devices, first, ups, downs)
+            _free(busy, devices, first, ups, downs)
             ups, downs = np.int64(0), np.int64(0)
-        if m == count:
-            continue
+    for m in range(count):
+        if ups + downs + front + back > devices.size:
+            burst.fire(
+                law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs
+            )
+            ups, downs = np.int64(0), np.int64(0)
         row = np.uint64(order[m]) * np.uint64(d_in)
         ups, downs = burst.append(
             devices, slots, slot, first + row, lines, front, back, m >= falling, ups, downs
@@ -124,10 +118,13 @@ def _send_slot(
                 wear[at, lines[c], t] += 1
     if few:
         _mark(busy, order, count, lines, front, back)
+    else:
+        burst.fire(law, spec, table, device_key, tiles, t, coefficients, weight, lists, ups, downs)
+        ups, downs = np.int64(0), np.int64(0)
     return ups, downs
 
 
-@njit(**ENTRY, _nrt=False, error_model="numpy")  # x / 0 in lanes that are not used
+@njit(**BARE_ENTRY, error_model="numpy")  # x / 0 in lanes that are not used
 def pulse_events(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     x, starts, offset, turned, d, row0, x_max, d_max, lr, bits, manage, manage_length,

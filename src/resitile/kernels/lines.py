@@ -10,7 +10,7 @@ import math
 import numpy as np
 from numba import njit
 
-from resitile.kernels.compiling import BARE, ENTRY
+from resitile.kernels.compiling import BARE, BARE_ENTRY
 from resitile.kernels.memory import allocate, merged, release, seen_as
 from resitile.kernels.random import COLUMNS, ROWS, halves, line_draw
 from resitile.kernels.update import ONE
@@ -203,7 +203,7 @@ def _summary(largest):
     return total
 
 
-@njit(**ENTRY, _nrt=False)
+@njit(**BARE_ENTRY)
 def measure_rows(sources, x, d, largest):
     """Measure a linear layer's vectors.
 
@@ -240,7 +240,7 @@ def _widen(source, target, shifts):
             target[q] = larger_magnitude(target[q], moved[q])
 
 
-@njit(**ENTRY, _nrt=False)
+@njit(**BARE_ENTRY)
 def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, largest):
     """Measure a convolution's vectors.
 
@@ -287,7 +287,7 @@ def measure_patches(sources, x, starts, channels, lead, last, run, stride, d, la
     return _summary(largest)
 
 
-@njit(**ENTRY, _nrt=False)
+@njit(**BARE_ENTRY)
 def mean_product(sources, x, starts, offset, d):
     """The mean of mean |x| times mean |d| over some of the vectors; arguments as above."""
     vectors, patches = d.shape[0] * d.shape[2], d.shape[2]

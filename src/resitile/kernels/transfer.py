@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from resitile.kernels import burst
-from resitile.kernels.compiling import BARE, ENTRY
+from resitile.kernels.compiling import BARE, BARE_ENTRY, ENTRY
 from resitile.kernels.crosspoint import crosspoint, pulse
 from resitile.kernels.law import ADDITIVE, CYCLE, DW_MIN
 from resitile.kernels.lines import MAX_BITS, line_bits, list_hits, row_key, threshold, train
@@ -47,7 +47,7 @@ def inside(sources, columns, d_in):
     return True
 
 
-@njit(**ENTRY, _nrt=False)
+@njit(**BARE_ENTRY)
 def read_columns(sources, tiles, first, last, columns, out):
     """out[k] = the sum of tiles first to last - 1 in column columns[k]; `sources`: see `law.py`."""
     for i in range(tiles.shape[0]):
@@ -170,7 +170,7 @@ def _pulse_column(
     return pulses
 
 
-@njit(**ENTRY, _nrt=False, error_model="numpy")
+@njit(**BARE_ENTRY, error_model="numpy")
 def pulse_columns(
     law, spec, table, device_key, updates, step, tiles, t, coefficients, weight, wear,
     columns, changes, lr, bits, manage, manage_length,
