@@ -16,7 +16,7 @@ import torch
 import resitile
 from resitile.errors import CheckpointError
 from resitile.experiments import shapes
-from resitile.experiments.records import write_atomic
+from resitile.experiments.records import left_of, write_atomic
 from resitile.experiments.task import Learner
 
 FORMAT = 1
@@ -128,7 +128,7 @@ def load(path: Path, learner: Learner, hashes: Iterable[str]) -> Position:
         raise CheckpointError(
             f"{path} does not fit this model: {error}; start anew with --overwrite"
         ) from error
-    for cut_off in path.parent.glob(f".{path.name}.*.tmp"):  # a process was killed in `save`
+    for cut_off in left_of(path):  # a process was killed in `save`
         cut_off.unlink(missing_ok=True)
     return Position(**state["position"])
 

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -133,17 +134,29 @@ def swap_in(path: Path, content: bytes | memoryview) -> None:
     Raises:
         OSError: if it cannot be written; the old file is as it was.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = temporary(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with aside.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        aside.replace(path)
     finally:
         with suppress(OSError):  # as where a file stands in the place of the folder
-            temporary.unlink(missing_ok=True)
+            aside.unlink(missing_ok=True)
+
+
+def temporary(path: Path) -> Path:
+    """Beside it, where this process makes what is to take its place, or puts what is to go."""
+    return path.with_name(f".{path.name}.{os.getpid()}.tmp")
+
+
+def left_of(path: Path) -> list[Path]:
+    """What processes that were killed left of it: see `temporary`."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
+    inside = path.parent.iterdir() if path.parent.is_dir() else ()
+    return [other for other in inside if name.fullmatch(other.name)]
 
 
 _SPACE = {

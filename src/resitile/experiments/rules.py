@@ -1,7 +1,5 @@
 """When a run may use its folder: new, resumed or overwritten; and how the folder begins."""
 
-import os
-import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +13,11 @@ from resitile.experiments.config import Config
 from resitile.experiments.records import RunFolder
 from resitile.experiments.task import Learner
 
-# What is left of a file that a process was killed in: see `records.write_atomic`.
-_CUT_OFF = re.compile(r"\.(config\.toml|code\.json|last\.pt)\.\d+\.tmp")
+
+def _cut_off(folder: RunFolder) -> list[Path]:
+    """What is left of the files that a run writes up to its first checkpoint."""
+    files = (folder.config, folder.code, folder.checkpoint)
+    return [path for file in files for path in records.left_of(file)]
 
 
 def nothing_learnt(folder: RunFolder) -> bool:
@@ -35,9 +36,9 @@ def nothing_learnt(folder: RunFolder) -> bool:
             return False
         # The configuration is written first: without it the others are somebody else's.
         begun = folder.config in inside
-        own = (folder.config, folder.code, folder.metrics) if begun else ()
+        own = [folder.config, folder.code, folder.metrics] if begun else []
         epochs = begun and folder.metrics.exists() and folder.metrics.stat().st_size > 0
-        return not epochs and all(path in own or _CUT_OFF.fullmatch(path.name) for path in inside)
+        return not epochs and set(inside) <= {*own, *_cut_off(folder)}
     except OSError:  # what cannot be looked into may hold anything
         return False
 
@@ -113,13 +114,14 @@ def begin(config: Config, folder: RunFolder, learner: Learner, *, resume: bool) 
     """
     try:
         folder.path.parent.mkdir(parents=True, exist_ok=True)
-        _clear(folder.path)
+        for path in records.left_of(folder.path):  # killed in `_remove`; the folder's lock is ours
+            if path.is_dir():
+                shutil.rmtree(path)
         if folder.path.exists() and not resume:
             _remove(folder.path)
         folder.path.mkdir(exist_ok=True)
-        for place in (folder.path, folder.checkpoint.parent):
-            for path in place.glob(".*.tmp"):
-                path.unlink()
+        for path in _cut_off(folder):
+            path.unlink()
     except OSError as error:
         raise records.cannot_make(folder.path, error) from error
     if folder.config.is_file():
@@ -137,14 +139,6 @@ def _remove(path: Path) -> None:
     """Delete a run folder; at any time all of it is there or, under this name, nothing."""
     if path.is_symlink():
         raise OSError("it is a symbolic link")
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = records.temporary(path)
     path.rename(aside)
     shutil.rmtree(aside)
-
-
-def _clear(path: Path) -> None:
-    """Delete what a process left that was killed in `_remove`; the lock of the folder is ours."""
-    aside = re.compile(rf"\.{re.escape(path.name)}\.\d+\.tmp")
-    for other in path.parent.iterdir():
-        if aside.fullmatch(other.name) and other.is_dir():
-            shutil.rmtree(other)

@@ -114,14 +114,13 @@ def _train(
             # A fault in what an algorithm says of its costs must not wait for the last epoch.
             measure.costs(learner.model, config.data.batch_size, 1, config.optimizer.lr)
             start()
-            new = nothing_learnt(folder)
-            if resume and new:
-                observer.nothing_saved(folder.path)
-            if resume and not new:
+            if resume and not nothing_learnt(folder):
                 position = checkpoint.load(folder.checkpoint, learner, hashes(config, folder))
                 records.cut_metrics(folder.metrics, position.epoch)
                 extend(config, folder)
             else:
+                if resume:
+                    observer.nothing_saved(folder.path)
                 position = begin(config, folder, learner, resume=resume)
             return _Run(config, folder, task, learner, position, observer, request).go(test)
     finally:
