@@ -26,7 +26,7 @@ def warnings(fitted: "Fitted") -> list[str]:
     moved = {
         name: float(np.ptp(np.quantile(readings, (0.05, 0.95))))  # without outliers
         for name in fitted.names
-        for readings in [np.concatenate([t.readings for t in fitted.trains if t.device == name])]
+        for readings in [np.concatenate([train.readings for train in fitted.of(name)])]
     }
     for name, own in moved.items():
         usual = float(np.median([of for other, of in moved.items() if other != name] or [own]))
@@ -36,10 +36,7 @@ def warnings(fitted: "Fitted") -> list[str]:
                 "in the mean: leave it out if it is dead"
             )
     numbers = round(best.parameters / fitted.devices)
-    fewest = min(
-        sum(train.ups.size for train in fitted.trains if train.device == name)
-        for name in fitted.names
-    )
+    fewest = min(sum(train.ups.size for train in fitted.of(name)) for name in fitted.names)
     if fewest < _FEW * numbers:
         found.append(
             f"{fewest} pulses for {numbers} numbers are too few: neither the error of states nor "

@@ -45,6 +45,10 @@ class Fitted:
         """The measured devices, in the order of the file."""
         return list(dict.fromkeys(train.device for train in self.trains))
 
+    def of(self, name: str) -> list[Train]:
+        """The trains of one device."""
+        return [train for train in self.trains if train.device == name]
+
     @property
     def quantity(self) -> str:
         """What was read, as the file calls it."""

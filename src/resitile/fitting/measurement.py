@@ -22,15 +22,8 @@ _DIRECTION = ("direction", "pulse_direction", *_SIGNED)
 _UNIT = re.compile(r"[\[(].*[\])]|_([fpnuµμmk]?[SAV]|siemens|ampere|volt)$", re.IGNORECASE)
 _UP = ("up", "u", "+", "1", "+1", "1.0", "set", "potentiation", "p", "ltp")
 _DOWN = ("down", "d", "-", "-1", "-1.0", "reset", "depression", "ltd")
-_GAPS = (
-    "",
-    "nan",
-    "-nan",
-    "na",
-    "n/a",
-    "#n/a",
-    "null",
-)  # how pandas, MATLAB and R write what was not read
+# How pandas, MATLAB, R and Excel write what was not read.
+_GAPS = ("", "nan", "-nan", "na", "n/a", "#n/a", "null")
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x19\x1b-\x1f\x7f]")  # not DOS's end of a file, \x1a
 _LEAST = 3  # steps in either direction, fewer show no response
 _WAYS = (True, False)  # up, down

@@ -128,6 +128,7 @@ class Response:
     def _settle(self, x: np.ndarray) -> None:
         """Take these numbers for the most likely ones."""
         self._x = x
+        self._curved: tuple[list[int], np.ndarray | None] | None = None
         self.parameters = x.size
         self.steps, self.bounds = np.exp(x[:2]), self.ranges * (1 + x[4:6])
         self.cycle, self.read = float(np.exp(x[2])), float(np.exp(x[3]))
@@ -212,7 +213,15 @@ class Response:
         return [names[k] for k in found] if found[-1] >= len(_NAMES) else []
 
     def _curvature(self) -> tuple[list[int], np.ndarray | None]:
-        """Which numbers are not at a limit, and the curvature along them; None if it has none."""
+        """Which numbers are not at a limit, and the curvature along them; None if it has none.
+
+        Found once for the numbers that are taken: it takes as many likelihoods as a search.
+        """
+        if self._curved is None:
+            self._curved = self._curvature_at_end()
+        return self._curved
+
+    def _curvature_at_end(self) -> tuple[list[int], np.ndarray | None]:
         x, found = self._x, [self._width(k, self._x) for k in range(self._x.size)]
         free, moves = [k for k, h in enumerate(found) if h > 0], np.diag(found)
         if not free:

@@ -43,7 +43,7 @@ def fit_figure(fitted: "Fitted") -> Figure:
 
 def _readings(axis: Any, fitted: "Fitted", number: int, name: str) -> None:
     """One device's readings, and its own law's staircases."""
-    trains = [train for train in fitted.trains if train.device == name]
+    trains = fitted.of(name)
     device, outliers = fitted.best.single[number], fitted.best.outliers[number]
     readings = np.concatenate([train.readings for train in trains])
     colours = np.concatenate([[_LINE, *np.where(t.ups, _UP, _DOWN)] for t in trains])
@@ -73,8 +73,8 @@ def _steps(axis: Any, fitted: "Fitted") -> None:
     """All steps but those to and from outliers, and the written device's."""
     device, before, steps, ups = fitted.device, [], [], []
     for name, outliers in zip(fitted.names, fitted.best.outliers, strict=True):
-        trains, start = [t for t in fitted.trains if t.device == name], 0
-        for train in trains:
+        start = 0
+        for train in fitted.of(name):
             at = np.arange(start, start + train.readings.size)
             sound = ~np.isin(at, outliers)
             both = sound[:-1] & sound[1:]
