@@ -122,12 +122,11 @@ def plan(
     question.run(question.digital, out.stem)  # refuses a name that a run cannot have
     # What was asked is looked at first: a file that is in the way says nothing about it.
     if measure:
-        question.answer(digital=digital_accuracy)
-        found = {}
+        found = question.answer(digital=digital_accuracy)
     else:
         found = _predicted(question, digital_accuracy)
     picture = picture_beside(out, overwrite)
-    if measure:
+    if measure:  # for a long time
         folder = (runs_dir or Path("runs")) / f"{out.stem}-measured"
         found = _by_runs(question, measure, folder, digital_accuracy)
     chosen = found["recommended"]
