@@ -6,7 +6,7 @@ from typing import Any
 from numba.core import event
 
 # Options of functions that only kernels call: Numba would make an entry from Python and one from C
-# for each of them, with code that unpacks every argument, which took a quarter of compiling.
+# for each of them, with code that unpacks every argument, which takes long to compile.
 INNER = {
     "nogil": True,
     "error_model": "numpy",
